@@ -1,0 +1,130 @@
+// What this package knows of a Hugging Face Hub repository wherever it runs: which ids are valid, and
+// which of a repository's files a GroupViT needs. Everything that comes from the server is checked here.
+
+import { z } from "zod";
+import { HubError } from "../errors.js";
+
+/** Files beside the weights that are read where they exist; only config.json is indispensable. */
+const SMALL_FILES = [
+  "config.json",
+  "preprocessor_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+];
+
+/** Names under which weights are stored, best first; an index names the shards it is made of. */
+export const WEIGHT_FILES = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+];
+
+const MAX_SHARDS = 1000;
+
+/** A full commit hash, as the Hub names revisions. */
+export const COMMIT = /^[0-9a-f]{40}$/;
+
+/**
+ * Whether `text` has the form `organisation/name` of a Hub model id: two parts of at most 96 of
+ * `A-Z a-z 0-9 _ . -`, neither beginning nor ending with `.` or `-`, no `--` or `..`, no `.git` at the
+ * end. A path may look the same: ask the file system first.
+ *
+ * @example isHubId("nvidia/groupvit-gcc-yfcc") // true
+ */
+export function isHubId(text: string): boolean {
+  const parts = text.split("/");
+  return (
+    parts.length === 2 &&
+    parts.every((part) => /^\w(?:[\w.-]{0,94}\w)?$/.test(part)) &&
+    !/--|\.\.|\.git$/.test(text)
+  );
+}
+
+/** A repository at one commit. */
+export interface Listing {
+  readonly commit: string;
+  readonly files: ReadonlySet<string>;
+}
+
+const listingSchema = z.object({
+  sha: z.string().regex(COMMIT),
+  siblings: z.array(z.object({ rfilename: z.string().min(1).max(4096) })).max(100_000),
+});
+
+/** Reads the answer of `/api/models/:id/revision/:revision`. */
+export function parseListing(text: string, id: string): Listing {
+  const parsed = listingSchema.safeParse(parseJson(text));
+  if (!parsed.success) {
+    throw new HubError(
+      `Hub model ${id}: the server's file list is not one (${z.prettifyError(parsed.error)}); ` +
+        "check HF_ENDPOINT",
+    );
+  }
+  const files = new Set(parsed.data.siblings.map((sibling) => sibling.rfilename));
+  for (const file of files) {
+    const unsafe = file.split(/[/\\]/).some((part) => part === "" || part === "." || part === "..");
+    if (unsafe || file.includes("\0") || /^[a-z]:/i.test(file)) {
+      throw new HubError(
+        `Hub model ${id}: the server lists the file ${JSON.stringify(file)}, which would lie outside ` +
+          "the model's folder; do not use this model",
+      );
+    }
+  }
+  return { commit: parsed.data.sha, files };
+}
+
+/** The files to fetch, in order (weights last), and whether the last one is an index of shards. */
+export function chooseFiles(
+  files: ReadonlySet<string>,
+  id: string,
+): { names: string[]; index: string | undefined } {
+  const weights = WEIGHT_FILES.find((name) => files.has(name));
+  if (!files.has("config.json") || weights === undefined) {
+    const missing = files.has("config.json") ? WEIGHT_FILES.join(", ") : "config.json";
+    throw new HubError(
+      `Hub model ${id}: it has no ${missing}, so it is no GroupViT in the Hugging Face layout; ` +
+        "give the id of another model or a checkpoint file",
+    );
+  }
+  const names = [...SMALL_FILES.filter((name) => files.has(name)), weights];
+  return { names, index: weights.endsWith(".index.json") ? weights : undefined };
+}
+
+const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/** The shards that a `*.index.json` names: plain file names, each once, in order of appearance. */
+export function shardNames(text: string, index: string): string[] {
+  const parsed = indexSchema.safeParse(parseJson(text));
+  if (!parsed.success) {
+    throw new HubError(
+      `${index}: not an index of weight shards (${z.prettifyError(parsed.error)}); fetch it again`,
+    );
+  }
+  const extension = index.replace(".index.json", "").replace(/^[^.]*/, "");
+  const shards = [...new Set(Object.values(parsed.data.weight_map))];
+  if (shards.length === 0 || shards.length > MAX_SHARDS) {
+    throw new HubError(`${index}: it names ${shards.length} shards, not 1 to ${MAX_SHARDS}`);
+  }
+  for (const shard of shards) {
+    if (!/^\w[\w.-]{0,250}$/.test(shard) || !shard.endsWith(extension)) {
+      throw new HubError(
+        `${index}: it names the shard ${JSON.stringify(shard.slice(0, 300))}, which is no plain name of ` +
+          `a ${extension} file; do not use this model`,
+      );
+    }
+  }
+  return shards;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
