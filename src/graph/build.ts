@@ -130,7 +130,7 @@ export function split(x: Tensor, axis: number, first: Dim): [Tensor, Tensor] {
 // Rows
 
 export const gather = (x: Tensor, indices: Tensor): Tensor => single("gather", [x, indices], {});
-export const scatterAdd = (indices: Tensor, updates: Tensor, rows: number): Tensor =>
+export const scatterAdd = (indices: Tensor, updates: Tensor, rows: Dim): Tensor =>
   single("scatterAdd", [indices, updates], { rows });
 
 // Linear algebra

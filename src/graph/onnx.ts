@@ -59,7 +59,7 @@ export interface Emitter {
   type(dtype: DType): number;
   /** Whether anything uses output `index` of the node. */
   used(node: Node, index: number): boolean;
-  /** A matrix product in the file's weight format. */
+  /** A matrix product in the file's weight format; it names its right side itself. */
   gemm(inputs: readonly string[], node: Node<"gemm">): string[];
 }
 
@@ -191,11 +191,26 @@ class Writer implements Emitter {
 
   gemm(inputs: readonly string[], node: Node<"gemm">): string[] {
     const { transA, transB } = node.attributes;
-    const weight = this.folded.get(node.inputs[1]!);
-    if (this.format !== "int8" || transA || !weight) {
-      return this.node("Gemm", inputs, { transA: transA ? 1 : 0, transB: transB ? 1 : 0 });
+    const right = node.inputs[1]!;
+    const weight = this.folded.get(right);
+    if (weight && this.format === "int8" && !transA) {
+      return this.gemmInt8(inputs, quantize(weight, transB));
     }
-    const { data, scales, shape } = quantize(weight, transB);
+    if (weight && transB) {
+      // Stored the way the engine packs it: a transposed weight is packed again at every run.
+      const straight = this.storeFloats(transposed(weight));
+      return this.node("Gemm", [inputs[0]!, straight, ...inputs.slice(2)], {
+        transA: transA ? 1 : 0,
+      });
+    }
+    return this.node("Gemm", [inputs[0]!, this.nameOf(right), ...inputs.slice(2)], {
+      transA: transA ? 1 : 0,
+      transB: transB ? 1 : 0,
+    });
+  }
+
+  private gemmInt8(inputs: readonly string[], weight: ReturnType<typeof quantize>): string[] {
+    const { data, scales, shape } = weight;
     const right = this.store("i8", shape, new Uint8Array(data.buffer));
     const scale = this.store("f32", [shape[1]!], new Uint8Array(scales.buffer));
     const [left, leftScale, leftZero] = this.node("DynamicQuantizeLinear", [inputs[0]!], {}, 3);
@@ -248,14 +263,26 @@ class Writer implements Emitter {
     const rule = operations[node.operation] as {
       lower(emit: Emitter, inputs: readonly string[], node: Node): string[];
     };
-    // The 8-bit product stores its right side in its own format: do not store it twice.
-    const quantised = this.format === "int8" && node.operation === "gemm" && inputs[1];
-    const names = node.inputs.map((input, i) => (quantised && i === 1 ? "" : this.nameOf(input)));
+    // A product stores its right side in a layout of its own: do not store it twice.
+    const names = node.inputs.map((input, i) =>
+      node.operation === "gemm" && i === 1 ? "" : this.nameOf(input),
+    );
     const outputs = rule.lower(this, names, node);
     node.outputs.forEach((tensor, i) => {
       if (outputs[i] !== undefined) this.setName(tensor, outputs[i]!);
     });
   }
+}
+
+function transposed({ data, shape }: Folded): Folded {
+  const [rows, columns] = shape as [number, number];
+  const out = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      out[column * rows + row] = data[row * columns + column]!;
+    }
+  }
+  return { data: out, shape: [columns, rows] };
 }
 
 /** Symmetric 8-bit weights with one scale per output column, laid out [in, out]. */

@@ -50,7 +50,7 @@ export interface Attributes {
   expand: { shape: readonly Dim[] };
   // Rows
   gather: Empty;
-  scatterAdd: { rows: number };
+  scatterAdd: { rows: Dim };
   // Linear algebra
   matmul: Empty;
   gemm: { transA: boolean; transB: boolean };
@@ -356,10 +356,7 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
       const rest = x.shape.slice(1);
       const flatIndices = g.reshape(indices, [productOf(indices.shape)]);
       const updates = g.reshape(grad!, [productOf(indices.shape), ...rest]);
-      return [
-        g.scatterAdd(flatIndices, updates, staticDim(x.shape[0]!, "gather: rows")),
-        undefined,
-      ];
+      return [g.scatterAdd(flatIndices, updates, x.shape[0]!), undefined];
     },
   },
   scatterAdd: {

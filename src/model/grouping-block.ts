@@ -5,7 +5,7 @@ import * as g from "../graph/build.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { VisionConfig } from "./config.js";
 import type { ModelContext } from "./layers.js";
-import { attention, layerNorm, linear, mixerMlp, mlp, residual, width } from "./layers.js";
+import { attention, layerNorm, linear, mixerMlp, mlp, width } from "./layers.js";
 
 export interface Grouping {
   /** The new segments [batch, groups, width]. */
@@ -68,15 +68,10 @@ function crossAttention(
 ): Tensor {
   const eps = config.layerNormEps;
   const heads = config.numAttentionHeads;
-  const attended = residual(
-    ctx,
-    groups,
-    attention(ctx, `${name}.attn`, groups, heads, { source: tokens }),
-  );
+  const attended = g.add(groups, attention(ctx, `${name}.attn`, groups, heads, { source: tokens }));
   const normed = layerNorm(ctx, `${name}.norm2`, attended, eps);
   const size = width(groups);
-  const mixed = residual(
-    ctx,
+  const mixed = g.add(
     attended,
     mlp(ctx, `${name}.mlp`, normed, config.intermediateSize, size, config.hiddenAct),
   );

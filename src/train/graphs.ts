@@ -1,0 +1,283 @@
+// The graphs of one training step. A contrastive loss couples the whole batch, and batch norm couples it
+// again, so the step has a seam between towers and head: encode (features only), head (losses over the
+// whole batch, gradients of every feature), backward (towers again, one micro-batch at a time). When the
+// whole batch fits into one pass, the three are one graph.
+
+import * as g from "../graph/build.js";
+import type { Seed } from "../graph/gradient.js";
+import { backpropagate, gradient } from "../graph/gradient.js";
+import type { Tensor } from "../graph/tensor.js";
+import type { GroupViTConfig } from "../model/config.js";
+import { imageTower, nativeGrid, positionParameter } from "../model/image-tower.js";
+import type { Outputs } from "../model/inference.js";
+import type { ModelContext } from "../model/layers.js";
+import { modelContext } from "../model/layers.js";
+import { clampedScale, contrastiveLoss, normalizeRows } from "../model/losses.js";
+import type { Projector } from "../model/projector.js";
+import { projectBatch } from "../model/projector.js";
+import { textTower } from "../model/text-tower.js";
+import type { AdamWOptions, Slot } from "./optimiser.js";
+import { adamW, globalNorm } from "./optimiser.js";
+
+export interface TrainingGraphOptions {
+  /** Prompts per caption of the multi-label loss; 0 leaves that loss out. */
+  multiLabel: number;
+  /** Gumbel noise in the assignments. */
+  gumbel: boolean;
+  /** Largest drop-path rate; it grows linearly over the blocks. 0: none. */
+  dropPath: number;
+  assignment: "hard" | "soft";
+}
+
+/** Names of a graph's inputs and outputs for a parameter. */
+export const names = {
+  first: (parameter: string) => `first:${parameter}`,
+  second: (parameter: string) => `second:${parameter}`,
+  sum: (parameter: string) => `sum:${parameter}`,
+  grad: (parameter: string) => `grad:${parameter}`,
+  updated: (parameter: string) => `new:${parameter}`,
+  updatedFirst: (parameter: string) => `new-first:${parameter}`,
+  updatedSecond: (parameter: string) => `new-second:${parameter}`,
+};
+
+/** Residual branches of the image tower that drop path acts on. */
+export function dropPathBranches(config: GroupViTConfig): number {
+  return 2 * config.vision.depths.reduce((a, b) => a + b, 0);
+}
+
+/** Rates of those branches, in order: linear over the blocks, two branches a block. */
+export function dropPathRates(config: GroupViTConfig, largest: number): number[] {
+  const blocks = dropPathBranches(config) / 2;
+  return Array.from({ length: blocks * 2 }, (_, i) =>
+    blocks > 1 ? (largest * Math.floor(i / 2)) / (blocks - 1) : 0,
+  );
+}
+
+/** Shape of the gumbel noise of each grouping block, without the batch: [groups, tokens]. */
+export function gumbelShapes(config: GroupViTConfig): [number, number][] {
+  const { numGroupTokens, numOutputGroups } = config.vision;
+  const shapes: [number, number][] = [];
+  let tokens = nativeGrid(config.vision) ** 2;
+  numGroupTokens.forEach((groups, stage) => {
+    if (groups === 0) return;
+    shapes.push([numOutputGroups[stage]!, tokens]);
+    tokens = numOutputGroups[stage]!;
+  });
+  return shapes;
+}
+
+type Context = ReturnType<typeof modelContext>;
+
+/** The image tower over `images` pictures, with its inputs: [images, width], and group usage. */
+function encodeImages(
+  config: GroupViTConfig,
+  images: number,
+  options: TrainingGraphOptions,
+): { ctx: Context; features: Tensor; usage: Outputs } {
+  const { patchSize, numChannels } = config.vision;
+  const usage: Outputs = {};
+  const branches = dropPathBranches(config);
+  const drop =
+    options.dropPath > 0 ? g.input("drop_path", "f32", [branches, images, 1, 1]) : undefined;
+  let branch = 0;
+  const hooks: Omit<ModelContext, "parameter"> = {
+    assignment: options.assignment,
+    tap(name, tensor) {
+      const index = /^group(\d+)\.hard$/.exec(name)?.[1];
+      if (index === undefined) return;
+      // Share of tokens that chose each group: collapse shows here first.
+      const tokens = (tensor.shape[0] as number) * (tensor.shape[2] as number);
+      const chosen = g.reduceSum(tensor, [0, 2], false);
+      usage[`usage_${index}`] = g.multiply(chosen, g.scalar(1 / tokens)); // [groups]
+    },
+  };
+  if (options.gumbel) {
+    hooks.gumbelNoise = (index, like) => g.input(`gumbel_${index}`, "f32", like.shape);
+  }
+  if (drop) {
+    hooks.dropPath = (x) => {
+      const factor = g.slice(drop, 0, branch, branch + 1);
+      branch++;
+      return g.multiply(x, g.reshape(factor, [images, 1, 1]));
+    };
+  }
+  const ctx = modelContext(hooks);
+  const grid = nativeGrid(config.vision) ** 2;
+  const patches = g.input("patches", "f32", [images, grid, patchSize ** 2 * numChannels]);
+  const tower = imageTower(ctx, config.vision, patches, positionParameter(ctx, config.vision));
+  return { ctx, features: tower.pooled, usage };
+}
+
+/** The text tower over `texts` prompts of one length that is known at run time: [texts, width]. */
+function encodeTexts(config: GroupViTConfig, texts: number): { ctx: Context; features: Tensor } {
+  const tokens = g.symbol("tokens");
+  const ctx = modelContext();
+  const { pooled } = textTower(
+    ctx,
+    config.text,
+    g.input("ids", "i32", [texts, tokens]),
+    g.input("positions", "i32", [tokens]),
+    g.input("mask", "f32", [1, 1, tokens, tokens]),
+    g.input("ends", "i32", [texts]),
+  );
+  return { ctx, features: pooled };
+}
+
+/**
+ * Projectors and losses over the whole batch.
+ *
+ * @param imageFeatures [n, image width]
+ * @param textFeatures [n * (1 + multiLabel), text width]: of each image its caption, then its prompts
+ */
+function lossHead(
+  config: GroupViTConfig,
+  imageFeatures: Tensor,
+  textFeatures: Tensor,
+  options: TrainingGraphOptions,
+): { ctx: Context; total: Tensor; outputs: Outputs } {
+  const ctx = modelContext();
+  const n = imageFeatures.shape[0] as number;
+  const perImage = 1 + options.multiLabel;
+  const dim = config.projectionDim;
+  const images = projectBatch(ctx, "visual_projection", imageFeatures, config);
+  const texts = projectBatch(ctx, "text_projection", textFeatures, config);
+  const imageRows = normalizeRows(images.projected);
+  const textRows = g.reshape(normalizeRows(texts.projected), [n, perImage, dim]);
+  const captions = g.reshape(g.slice(textRows, 1, 0, 1), [n, dim]);
+  const scale = clampedScale(ctx.parameter("logit_scale", []));
+  const contrastive = contrastiveLoss(imageRows, captions, scale);
+  const outputs: Outputs = { contrastive_loss: contrastive };
+  let total = contrastive;
+  if (options.multiLabel > 0) {
+    const prompts = g.reshape(g.slice(textRows, 1, 1, perImage), [n * options.multiLabel, dim]);
+    const ownScale = clampedScale(ctx.parameter("multi_label_logit_scale", []));
+    outputs.multi_label_loss = contrastiveLoss(imageRows, prompts, ownScale);
+    total = g.add(total, outputs.multi_label_loss);
+  }
+  outputs.loss = total;
+  const statistics: [Projector, typeof images.statistics][] = [
+    ["visual_projection", images.statistics],
+    ["text_projection", texts.statistics],
+  ];
+  for (const [name, { mean, variance }] of statistics) {
+    outputs[`${name}.mean`] = mean;
+    outputs[`${name}.variance`] = variance;
+  }
+  return { ctx, total, outputs };
+}
+
+function gradOutputs(seeds: readonly Seed[], ...contexts: Context[]): Outputs {
+  const parameters = contexts.flatMap((ctx) => [...ctx.parameters]);
+  const grads = backpropagate(
+    seeds,
+    parameters.map(([, tensor]) => tensor),
+  );
+  return Object.fromEntries(parameters.map(([name], i) => [names.grad(name), grads[i]!]));
+}
+
+/** Adds each gradient to the sum so far, which is fed as `sum:` inputs. */
+function summed(grads: Outputs, contexts: readonly Context[]): Outputs {
+  const outputs: Outputs = {};
+  for (const ctx of contexts) {
+    for (const [name, { shape }] of ctx.parameters) {
+      const sum = g.input(names.sum(name), "f32", shape);
+      outputs[names.grad(name)] = g.add(sum, grads[names.grad(name)]!);
+    }
+  }
+  return outputs;
+}
+
+export type Tower = "image" | "text";
+
+/** Features of one micro-batch: output `features`, and group usage for images. */
+export function encodeGraph(
+  config: GroupViTConfig,
+  tower: Tower,
+  count: number,
+  options: TrainingGraphOptions,
+): Outputs {
+  if (tower === "text") return { features: encodeTexts(config, count).features };
+  const { features, usage } = encodeImages(config, count, options);
+  return { features, ...usage };
+}
+
+/** The same micro-batch again, back from `feature_grads`: parameter gradients, added to `sum:` inputs. */
+export function backwardGraph(
+  config: GroupViTConfig,
+  tower: Tower,
+  count: number,
+  options: TrainingGraphOptions,
+): Outputs {
+  const { ctx, features } =
+    tower === "text" ? encodeTexts(config, count) : encodeImages(config, count, options);
+  const grad = g.input("feature_grads", "f32", features.shape);
+  return summed(gradOutputs([{ tensor: features, grad }], ctx), [ctx]);
+}
+
+/** Losses, batch statistics, gradients of the head's parameters and of every feature. */
+export function headGraph(
+  config: GroupViTConfig,
+  batch: number,
+  options: TrainingGraphOptions,
+): Outputs {
+  const texts = batch * (1 + options.multiLabel);
+  const images = g.input("image_features", "f32", [batch, config.vision.hiddenSize]);
+  const words = g.input("text_features", "f32", [texts, config.text.hiddenSize]);
+  const { ctx, total, outputs } = lossHead(config, images, words, options);
+  const [imageGrads, textGrads] = gradient(total, [images, words]);
+  return {
+    ...outputs,
+    ...gradOutputs([{ tensor: total, grad: g.scalar(1) }], ctx),
+    image_grads: imageGrads!,
+    text_grads: textGrads!,
+  };
+}
+
+/** Losses and all gradients of a batch that fits into one pass. */
+export function wholeGraph(
+  config: GroupViTConfig,
+  batch: number,
+  options: TrainingGraphOptions,
+): Outputs {
+  const images = encodeImages(config, batch, options);
+  const texts = encodeTexts(config, batch * (1 + options.multiLabel));
+  const head = lossHead(config, images.features, texts.features, options);
+  const seed = { tensor: head.total, grad: g.scalar(1) };
+  return {
+    ...head.outputs,
+    ...images.usage,
+    ...gradOutputs([seed], images.ctx, texts.ctx, head.ctx),
+  };
+}
+
+/**
+ * AdamW over all trainable parameters: reads `grad:`, `first:`, `second:` and the parameters, gives
+ * `new:`, `new-first:`, `new-second:` and the global `gradient_norm` before clipping.
+ */
+export function optimiserGraph(
+  parameters: ReadonlyMap<string, readonly number[]>,
+  options: AdamWOptions,
+): Outputs {
+  const slots: Slot[] = [...parameters].map(([name, shape]) => ({
+    name,
+    shape,
+    parameter: g.parameter(name, shape),
+    grad: g.input(names.grad(name), "f32", shape),
+    first: g.input(names.first(name), "f32", shape),
+    second: g.input(names.second(name), "f32", shape),
+  }));
+  const norm = globalNorm(slots.map((slot) => slot.grad));
+  const scalars = {
+    rate: g.input("rate", "f32", []),
+    correction: g.input("correction", "f32", []),
+    decay: g.input("decay", "f32", []),
+  };
+  const outputs: Outputs = { gradient_norm: norm };
+  adamW(slots, norm, scalars, options).forEach((updated, i) => {
+    const { name } = slots[i]!;
+    outputs[names.updated(name)] = updated.parameter;
+    outputs[names.updatedFirst(name)] = updated.first;
+    outputs[names.updatedSecond(name)] = updated.second;
+  });
+  return outputs;
+}

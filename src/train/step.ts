@@ -1,0 +1,396 @@
+// One exact training step on the engine: encode, head, backward, optimiser; or all towers in one pass
+// when the whole batch fits. The numbers do not depend on how the batch is cut (DESIGN: whole batch).
+
+import { toOnnx } from "../graph/onnx.js";
+import type { Tensor } from "../graph/tensor.js";
+import { reachable } from "../graph/tensor.js";
+import type { GroupViTConfig } from "../model/config.js";
+import { nativeGrid } from "../model/image-tower.js";
+import type { Outputs } from "../model/inference.js";
+import type { CreateSession, Session, SessionOptions, Value } from "../runtime/session.js";
+import { floats } from "../runtime/session.js";
+import type { Tower, TrainingGraphOptions } from "./graphs.js";
+import {
+  backwardGraph,
+  dropPathBranches,
+  encodeGraph,
+  gumbelShapes,
+  headGraph,
+  names,
+  optimiserGraph,
+  wholeGraph,
+} from "./graphs.js";
+import type { AdamWOptions } from "./optimiser.js";
+import { adamWScalars } from "./optimiser.js";
+
+const BATCH_NORM_MOMENTUM = 0.1;
+const PROJECTORS = ["visual_projection", "text_projection"] as const;
+
+export interface StepOptions extends TrainingGraphOptions {
+  /** Pictures per step, over which the losses couple. */
+  batch: number;
+  /** Pictures per pass through the towers; the whole batch in one pass if it is not smaller. */
+  microBatch: number;
+  optimiser: AdamWOptions;
+  /** Parameters that are updated; default: all. */
+  trainable?(name: string): boolean;
+}
+
+/** What one step learns from. */
+export interface StepBatch {
+  /** Normalised patches [batch, patches, patch * patch * channels]. */
+  patches: Float32Array;
+  /** Token ids [batch * (1 + multiLabel), tokens], per picture its caption, then its prompts. */
+  ids: Int32Array;
+  /** Length of the longest prompt. */
+  tokens: number;
+  /** Position of the end-of-text token in each row of `ids`. */
+  ends: Int32Array;
+}
+
+/** Random numbers of one step, made outside so that they can be repeated. */
+export interface StepNoise {
+  /** Per grouping block [batch, groups, tokens]; present if gumbel noise is on. */
+  gumbel?: Float32Array[];
+  /** [branches, batch] factors, 0 or 1 / (1 - rate); present if drop path is on. */
+  dropPath?: Float32Array;
+}
+
+export interface StepMetrics {
+  /** Sum of the parts. */
+  loss: number;
+  contrastiveLoss: number;
+  multiLabelLoss?: number;
+  /** Global norm before clipping. */
+  gradientNorm: number;
+  /** Share of tokens per group, for each grouping block. */
+  usage: Float32Array[];
+}
+
+/** Everything that a step changes. */
+export interface TrainingState {
+  /** Parameters and running statistics by checkpoint name. */
+  weights: Map<string, Float32Array>;
+  first: Map<string, Float32Array>;
+  second: Map<string, Float32Array>;
+  /** Updates made so far. */
+  step: number;
+}
+
+interface Program {
+  session: Session;
+  inputs: string[];
+  parameters: Map<string, readonly number[]>;
+}
+
+type Feeds = Record<string, Value>;
+
+/** Runs training steps; owns the engine's sessions, reads and writes `state`. */
+export class TrainingStep {
+  private constructor(
+    readonly config: GroupViTConfig,
+    readonly options: StepOptions,
+    readonly state: TrainingState,
+    private readonly programs: ReadonlyMap<string, Program>,
+    /** Trainable parameters and their shapes. */
+    readonly parameters: ReadonlyMap<string, readonly number[]>,
+  ) {}
+
+  /**
+   * Builds the graphs and loads them into the engine.
+   *
+   * @throws Error if a weight is missing; the message names it
+   */
+  static async create(
+    config: GroupViTConfig,
+    options: StepOptions,
+    state: TrainingState,
+    createSession: CreateSession,
+    sessionOptions: SessionOptions = {},
+  ): Promise<TrainingStep> {
+    const programs = new Map<string, Program>();
+    const add = async (key: string, outputs: Outputs) => {
+      if (!programs.has(key))
+        programs.set(key, await compile(outputs, createSession, sessionOptions));
+    };
+    const perImage = 1 + options.multiLabel;
+    if (options.microBatch >= options.batch) {
+      await add("whole", wholeGraph(config, options.batch, options));
+    } else {
+      for (const count of new Set(
+        cut(options.batch, options.microBatch).map((part) => part.count),
+      )) {
+        for (const tower of ["image", "text"] as const) {
+          const size = tower === "image" ? count : count * perImage;
+          await add(`encode ${tower} ${count}`, encodeGraph(config, tower, size, options));
+          await add(`backward ${tower} ${count}`, backwardGraph(config, tower, size, options));
+        }
+      }
+      await add("head", headGraph(config, options.batch, options));
+    }
+    const shapes = new Map<string, readonly number[]>();
+    for (const program of programs.values()) {
+      for (const [name, shape] of program.parameters) {
+        if (options.trainable?.(name) ?? true) shapes.set(name, shape);
+      }
+    }
+    for (const [name, shape] of shapes) {
+      const size = shape.reduce((a, b) => a * b, 1);
+      if (state.weights.get(name)?.length !== size) {
+        throw new Error(`training needs weight "${name}" of ${size} numbers`);
+      }
+      if (!state.first.has(name)) state.first.set(name, new Float32Array(size));
+      if (!state.second.has(name)) state.second.set(name, new Float32Array(size));
+    }
+    await add("optimiser", optimiserGraph(shapes, options.optimiser));
+    return new TrainingStep(config, options, state, programs, shapes);
+  }
+
+  /** Losses and parameter gradients of a batch; changes nothing but batch norm's running statistics. */
+  async gradients(
+    batch: StepBatch,
+    noise: StepNoise = {},
+  ): Promise<{ metrics: Omit<StepMetrics, "gradientNorm">; grads: Map<string, Float32Array> }> {
+    const results =
+      this.options.microBatch >= this.options.batch
+        ? await this.run("whole", {
+            ...this.imageFeeds(batch, noise, 0, this.options.batch),
+            ...this.textFeeds(batch, 0, this.options.batch),
+          })
+        : await this.inParts(batch, noise);
+    this.updateRunningStatistics(results);
+    const grads = new Map<string, Float32Array>();
+    for (const name of this.parameters.keys()) grads.set(name, floats(results, names.grad(name)));
+    const usage: Float32Array[] = [];
+    while (results[`usage_${usage.length}`]) usage.push(floats(results, `usage_${usage.length}`));
+    const scalar = (name: string) => floats(results, name)[0]!;
+    return {
+      grads,
+      metrics: {
+        loss: scalar("loss"),
+        contrastiveLoss: scalar("contrastive_loss"),
+        ...(results.multi_label_loss ? { multiLabelLoss: scalar("multi_label_loss") } : {}),
+        usage,
+      },
+    };
+  }
+
+  /** One update of the state. */
+  async update(batch: StepBatch, noise: StepNoise, learningRate: number): Promise<StepMetrics> {
+    const { metrics, grads } = await this.gradients(batch, noise);
+    const gradientNorm = await this.apply(grads, learningRate);
+    return { ...metrics, gradientNorm };
+  }
+
+  /** AdamW with the given gradients; returns their global norm before clipping. */
+  async apply(grads: ReadonlyMap<string, Float32Array>, learningRate: number): Promise<number> {
+    const { state } = this;
+    const scalars = adamWScalars(state.step + 1, learningRate, this.options.optimiser);
+    const feeds: Feeds = {};
+    for (const [name, value] of Object.entries(scalars)) {
+      feeds[name] = { shape: [], data: new Float32Array([value]) };
+    }
+    for (const [name, shape] of this.parameters) {
+      feeds[names.grad(name)] = { shape, data: grads.get(name)! };
+      feeds[names.first(name)] = { shape, data: state.first.get(name)! };
+      feeds[names.second(name)] = { shape, data: state.second.get(name)! };
+    }
+    const results = await this.run("optimiser", feeds);
+    for (const name of this.parameters.keys()) {
+      state.weights.set(name, floats(results, names.updated(name)));
+      state.first.set(name, floats(results, names.updatedFirst(name)));
+      state.second.set(name, floats(results, names.updatedSecond(name)));
+    }
+    state.step++;
+    return floats(results, "gradient_norm")[0]!;
+  }
+
+  async release(): Promise<void> {
+    for (const { session } of this.programs.values()) await session.release();
+  }
+
+  private async run(key: string, feeds: Feeds): Promise<Feeds> {
+    const program = this.programs.get(key)!;
+    const all: Feeds = {};
+    for (const [name, shape] of program.parameters) {
+      all[name] = { shape, data: this.state.weights.get(name)! };
+    }
+    for (const name of program.inputs) {
+      const value = feeds[name];
+      if (!value) throw new Error(`graph "${key}" needs input "${name}"`);
+      all[name] = value;
+    }
+    return program.session.run(all);
+  }
+
+  /** Encode in parts, head over the whole batch, backward in the same parts. */
+  private async inParts(batch: StepBatch, noise: StepNoise): Promise<Feeds> {
+    const { config, options } = this;
+    const perImage = 1 + options.multiLabel;
+    const parts = cut(options.batch, options.microBatch);
+    const widths: Record<Tower, number> = {
+      image: config.vision.hiddenSize,
+      text: config.text.hiddenSize,
+    };
+    const rows: Record<Tower, number> = { image: 1, text: perImage };
+    const feedsOf = (tower: Tower, start: number, count: number) =>
+      tower === "image"
+        ? this.imageFeeds(batch, noise, start, count)
+        : this.textFeeds(batch, start, count);
+
+    const features: Record<string, Float32Array> = {};
+    const usage: Feeds = {};
+    for (const tower of ["image", "text"] as const) {
+      const all = new Float32Array(options.batch * rows[tower] * widths[tower]);
+      for (const { start, count } of parts) {
+        const result = await this.run(`encode ${tower} ${count}`, feedsOf(tower, start, count));
+        all.set(floats(result, "features"), start * rows[tower] * widths[tower]);
+        for (const [name, value] of Object.entries(result)) {
+          if (name.startsWith("usage_")) addWeighted(usage, name, value, count / options.batch);
+        }
+      }
+      features[tower] = all;
+    }
+    const head = await this.run("head", {
+      image_features: { shape: [options.batch, widths.image], data: features.image! },
+      text_features: { shape: [options.batch * perImage, widths.text], data: features.text! },
+    });
+    const results: Feeds = { ...head, ...usage };
+    for (const tower of ["image", "text"] as const) {
+      const grads = floats(head, `${tower}_grads`);
+      let sums: Feeds | undefined;
+      for (const { start, count } of parts) {
+        const key = `backward ${tower} ${count}`;
+        const { parameters } = this.programs.get(key)!;
+        const feeds = feedsOf(tower, start, count);
+        const size = rows[tower] * widths[tower];
+        feeds.feature_grads = {
+          shape: [count * rows[tower], widths[tower]],
+          data: grads.subarray(start * size, (start + count) * size),
+        };
+        for (const [name, shape] of parameters) {
+          feeds[names.sum(name)] = sums?.[names.grad(name)] ?? zeros(shape);
+        }
+        sums = await this.run(key, feeds);
+      }
+      Object.assign(results, sums);
+    }
+    return results;
+  }
+
+  private imageFeeds(batch: StepBatch, noise: StepNoise, start: number, count: number): Feeds {
+    const { config, options } = this;
+    const { patchSize, numChannels } = config.vision;
+    const grid = nativeGrid(config.vision) ** 2;
+    const inside = patchSize ** 2 * numChannels;
+    const part = (data: Float32Array, size: number) =>
+      data.subarray(start * size, (start + count) * size);
+    const feeds: Feeds = {
+      patches: { shape: [count, grid, inside], data: part(batch.patches, grid * inside) },
+    };
+    if (options.gumbel) {
+      gumbelShapes(config).forEach(([groups, tokens], index) => {
+        const data = noise.gumbel?.[index];
+        if (!data) throw new Error(`the step needs gumbel noise for grouping block ${index}`);
+        feeds[`gumbel_${index}`] = {
+          shape: [count, groups, tokens],
+          data: part(data, groups * tokens),
+        };
+      });
+    }
+    if (options.dropPath > 0) {
+      if (!noise.dropPath) throw new Error("the step needs drop-path factors");
+      const branches = dropPathBranches(config);
+      const data = new Float32Array(branches * count);
+      for (let branch = 0; branch < branches; branch++) {
+        const from = branch * options.batch + start;
+        data.set(noise.dropPath.subarray(from, from + count), branch * count);
+      }
+      feeds.drop_path = { shape: [branches, count, 1, 1], data };
+    }
+    return feeds;
+  }
+
+  private textFeeds(batch: StepBatch, start: number, count: number): Feeds {
+    const perImage = 1 + this.options.multiLabel;
+    const { tokens } = batch;
+    const [first, rows] = [start * perImage, count * perImage];
+    const ends = new Int32Array(rows);
+    for (let row = 0; row < rows; row++) ends[row] = row * tokens + batch.ends[first + row]!;
+    return {
+      ids: {
+        shape: [rows, tokens],
+        data: batch.ids.subarray(first * tokens, (first + rows) * tokens),
+      },
+      positions: { shape: [tokens], data: Int32Array.from({ length: tokens }, (_, i) => i) },
+      mask: { shape: [1, 1, tokens, tokens], data: causalMask(tokens) },
+      ends: { shape: [rows], data: ends },
+    };
+  }
+
+  /** Exponential averages of the batch statistics, as batch norm keeps them for inference. */
+  private updateRunningStatistics(results: Feeds): void {
+    const { weights } = this.state;
+    const texts = this.options.batch * (1 + this.options.multiLabel);
+    for (const name of PROJECTORS) {
+      const rows = name === "text_projection" ? texts : this.options.batch;
+      const update = (kind: string, batchValue: Float32Array, factor: number) => {
+        const key = `${name}.1.${kind}`;
+        const running = weights.get(key)!;
+        const next = new Float32Array(running.length);
+        for (let i = 0; i < next.length; i++) {
+          next[i] =
+            (1 - BATCH_NORM_MOMENTUM) * running[i]! + BATCH_NORM_MOMENTUM * factor * batchValue[i]!;
+        }
+        weights.set(key, next);
+      };
+      update("running_mean", floats(results, `${name}.mean`), 1);
+      update("running_var", floats(results, `${name}.variance`), rows / (rows - 1));
+    }
+  }
+}
+
+/** Consecutive parts of at most `size`. */
+function cut(total: number, size: number): { start: number; count: number }[] {
+  const parts: { start: number; count: number }[] = [];
+  for (let start = 0; start < total; start += size) {
+    parts.push({ start, count: Math.min(size, total - start) });
+  }
+  return parts;
+}
+
+function zeros(shape: readonly number[]): Value {
+  return { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
+}
+
+function addWeighted(sums: Feeds, name: string, value: Value, weight: number): void {
+  const sum = sums[name] ?? zeros(value.shape);
+  sums[name] = sum;
+  for (let i = 0; i < sum.data.length; i++) sum.data[i]! += value.data[i]! * weight;
+}
+
+/** [1, 1, tokens, tokens]: minus infinity where a token would see what follows it. */
+export function causalMask(tokens: number): Float32Array {
+  const mask = new Float32Array(tokens * tokens);
+  for (let row = 0; row < tokens; row++) {
+    mask.fill(Number.NEGATIVE_INFINITY, row * tokens + row + 1, (row + 1) * tokens);
+  }
+  return mask;
+}
+
+async function compile(
+  outputs: Outputs,
+  createSession: CreateSession,
+  options: SessionOptions,
+): Promise<Program> {
+  const inputs: string[] = [];
+  const parameters = new Map<string, readonly number[]>();
+  for (const node of reachable(Object.values(outputs) as Tensor[])) {
+    if (node.operation === "input") inputs.push((node.attributes as { name: string }).name);
+    if (node.operation === "parameter") {
+      const { name, shape } = node.attributes as { name: string; shape: readonly number[] };
+      parameters.set(name, shape);
+    }
+  }
+  return { session: await createSession(toOnnx(outputs), options), inputs, parameters };
+}
