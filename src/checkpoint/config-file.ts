@@ -1,5 +1,4 @@
-// Hugging Face's `config.json` to and from a configuration, and a configuration read off the tensors
-// of a checkpoint that comes without one.
+// Hugging Face's `config.json` to and from a configuration.
 
 import { ConfigError } from "../errors.js";
 import type { Activation, GroupViTConfig, TextConfig, VisionConfig } from "../model/config.js";
@@ -7,7 +6,7 @@ import type { Activation, GroupViTConfig, TextConfig, VisionConfig } from "../mo
 const ACTIVATIONS: readonly Activation[] = ["gelu", "quick_gelu", "relu"];
 /** Far beyond any usable model, and small enough that no product of two sizes is unsafe. */
 const MAX_SIZE = 1 << 24;
-const MAX_STAGES = 64;
+export const MAX_STAGES = 64;
 const MAX_BLOCKS = 1024;
 
 /**
@@ -33,14 +32,13 @@ export function parseConfig(json: unknown): GroupViTConfig {
       `config.json: model_type is ${show(modelType)}, not "groupvit"; this is another kind of model`,
     );
   }
-  const config: GroupViTConfig = {
+  return {
     vision: parseVision(root.fields("vision_config")),
     text: parseText(root.fields("text_config")),
     projectionDim: root.size("projection_dim", 256),
     projectionIntermediateDim: root.size("projection_intermediate_dim", 4096),
     logitScaleInitValue: root.number("logit_scale_init_value", 2.6592, -100, 100),
   };
-  return config;
 }
 
 /** The object to store as `config.json`: complete, as Hugging Face's `GroupViTModel` reads it. */

@@ -35,22 +35,21 @@ export function isFloat(dtype: TensorDType): boolean {
  */
 export function elementCount(shape: readonly number[], name = "tensor"): number {
   let count = 1;
-  let hasZero = false;
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
       throw new CheckpointError(
         `${name}: ${size} is not a tensor size; the file is damaged, get it again`,
       );
     }
-    if (size === 0) hasZero = true;
-    else count *= size;
-    if (count > Number.MAX_SAFE_INTEGER) {
-      throw new CheckpointError(
-        `${name}: shape [${shape.join(", ")}] has too many elements; the file is damaged, get it again`,
-      );
-    }
+    count *= size;
   }
-  return hasZero ? 0 : count;
+  // Rounding cannot bring a product beyond 2^53 back below; infinity times 0 is no number.
+  if (!Number.isSafeInteger(count)) {
+    throw new CheckpointError(
+      `${name}: shape [${shape.join(", ")}] has too many elements; the file is damaged, get it again`,
+    );
+  }
+  return count;
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { CheckpointError } from "../errors.js";
 import { BYTES_PER_ELEMENT, elementCount } from "./dtypes.js";
+import { quote } from "./quote.js";
 import type { StoredTensor, TensorDType, TensorMap } from "./tensors.js";
 
 /** The reference implementation's limit for the JSON header, in bytes. */
@@ -59,7 +60,7 @@ export function readSafetensors(bytes: Uint8Array): Safetensors {
   for (const { name, begin, end, tensor } of entries) {
     if (begin !== next) {
       const fault = begin < next ? "overlaps the tensor before it" : "leaves a hole before it";
-      throw damaged(`tensor "${shorten(name)}" at byte ${begin} ${fault} (which ends at ${next})`);
+      throw damaged(`tensor ${quote(name)} at byte ${begin} ${fault} (which ends at ${next})`);
     }
     next = end;
     tensors.set(name, tensor);
@@ -104,7 +105,7 @@ export function safetensorsChunks(
     const expected = elementCount(shape, name) * BYTES_PER_ELEMENT[dtype];
     if (name === "__metadata__" || bytes.byteLength !== expected) {
       throw new CheckpointError(
-        `Tensor "${name}" cannot be written: ${bytes.byteLength} bytes do not fit ${dtype} ` +
+        `Tensor ${quote(name)} cannot be written: ${bytes.byteLength} bytes do not fit ${dtype} ` +
           `[${shape.join(", ")}] (${expected} bytes), or the name is reserved; mend the tensor`,
       );
     }
@@ -147,7 +148,7 @@ function readMetadata(value: unknown, into: Record<string, string>): void {
   }
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") {
-      throw damaged(`its __metadata__ entry "${shorten(key)}" is not a text`);
+      throw damaged(`its __metadata__ entry ${quote(key)} is not a text`);
     }
     into[key] = text;
   }
@@ -158,7 +159,7 @@ function readEntry(
   value: unknown,
   dataLength: number,
 ): { dtype: TensorDType; shape: number[]; begin: number; end: number } {
-  const label = `tensor "${shorten(name)}"`;
+  const label = `tensor ${quote(name)}`;
   if (typeof value !== "object" || value === null) throw damaged(`${label} is not described`);
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   if (typeof dtype !== "string" || !isWholeNumbers(shape) || !isWholeNumbers(offsets)) {
@@ -166,7 +167,7 @@ function readEntry(
   }
   if (!Object.hasOwn(BYTES_PER_ELEMENT, dtype)) {
     throw new CheckpointError(
-      `Checkpoint ${label} has elements of type "${shorten(dtype)}", which are not supported; ` +
+      `Checkpoint ${label} has elements of type ${quote(dtype)}, which are not supported; ` +
         "save the weights as F32, F16 or BF16",
     );
   }
@@ -191,10 +192,6 @@ function isWholeNumbers(value: unknown): value is number[] {
     Array.isArray(value) &&
     value.every((item) => Number.isSafeInteger(item) && (item as number) >= 0)
   );
-}
-
-function shorten(text: string): string {
-  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
 function damaged(fault: string): CheckpointError {

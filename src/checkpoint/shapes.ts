@@ -3,6 +3,7 @@
 
 import { CheckpointError } from "../errors.js";
 import type { GroupViTConfig, VisionConfig } from "../model/config.js";
+import { quote } from "./quote.js";
 import type { TensorMap } from "./tensors.js";
 
 /** The second logit scale of the authors' multi-label loss: optional, unknown to Hugging Face. */
@@ -91,14 +92,14 @@ export function checkWeights(config: GroupViTConfig, tensors: TensorMap): void {
       if (name !== POSITION_IDS && !name.endsWith(".num_batches_tracked")) missing.push(name);
     } else if (!sameShape(shape, tensor.shape)) {
       throw new CheckpointError(
-        `Tensor "${name}" has shape [${tensor.shape.join(", ")}], but the configuration asks for ` +
+        `Tensor ${quote(name)} has shape [${tensor.shape.join(", ")}], but the configuration asks for ` +
           `[${shape.join(", ")}]; use the config.json that belongs to these weights`,
       );
     }
   }
   if (missing.length > 0) {
     throw new CheckpointError(
-      `Tensor "${missing[0]}" is missing${andMore(missing)}; the checkpoint is not a complete ` +
+      `Tensor ${quote(missing[0]!)} is missing${andMore(missing)}; the checkpoint is not a complete ` +
         "GroupViT model: use the config.json that belongs to these weights, or save the whole model",
     );
   }
@@ -109,7 +110,7 @@ export function checkWeights(config: GroupViTConfig, tensors: TensorMap): void {
   }
   if (unexpected.length > 0) {
     throw new CheckpointError(
-      `Tensor "${unexpected[0]}" has no place in the configured model${andMore(unexpected)}; ` +
+      `Tensor ${quote(unexpected[0]!)} has no place in the configured model${andMore(unexpected)}; ` +
         "use the config.json that belongs to these weights",
     );
   }

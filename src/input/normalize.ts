@@ -115,8 +115,7 @@ export function patchesFromPixels(
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         for (let y = 0; y < patchSize; y++) {
-          const start =
-            b * channels * plane + (row * patchSize + y) * width + column * patchSize;
+          const start = b * channels * plane + (row * patchSize + y) * width + column * patchSize;
           for (let x = start; x < start + patchSize; x++) {
             for (let c = 0, from = x; c < channels; c++, from += plane) {
               patches[to++] = pixels[from]!;

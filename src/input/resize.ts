@@ -115,7 +115,7 @@ export function resizeOpenCv(picture: Picture, width: number, height: number): P
   checkPicture("picture", picture);
   checkSize("resizeOpenCv", width, height);
   if (width === picture.width && height === picture.height) {
-    return { width, height, data: picture.data.slice() };
+    return { width, height, data: new Uint8Array(picture.data) };
   }
   if (width * 2 === picture.width && height * 2 === picture.height) return halve(picture);
 

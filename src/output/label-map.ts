@@ -55,21 +55,16 @@ export function countValues(result: ValueMap, values: number): Uint32Array {
   return counts.subarray(0, values);
 }
 
-/** A map enlarged by a whole factor: every value becomes a square of `factor` pixels a side. */
-export function enlargeMap(source: ValueMap, factor: number): ValueMap {
-  if (factor === 1) return source;
-  const width = source.width * factor;
-  const height = source.height * factor;
-  const map =
-    source.map instanceof Uint16Array
-      ? new Uint16Array(width * height)
-      : new Uint8Array(width * height);
-  for (let y = 0; y < source.height; y++) {
-    const row = y * factor * width;
-    for (let x = 0; x < source.width; x++) {
-      map.fill(source.map[y * source.width + x], row + x * factor, row + (x + 1) * factor);
-    }
-    for (let k = 1; k < factor; k++) map.copyWithin(row + k * width, row, row + width);
+/** A map in another size; each new pixel takes the value at its centre (nearest neighbour). */
+export function resizeMap(source: ValueMap, width: number, height: number): ValueMap {
+  if (width === source.width && height === source.height) return source;
+  const size = width * height;
+  const map = source.map instanceof Uint16Array ? new Uint16Array(size) : new Uint8Array(size);
+  const columns = new Int32Array(width);
+  for (let x = 0; x < width; x++) columns[x] = Math.floor(((x + 0.5) * source.width) / width);
+  for (let y = 0; y < height; y++) {
+    const row = Math.floor(((y + 0.5) * source.height) / height) * source.width;
+    for (let x = 0; x < width; x++) map[y * width + x] = source.map[row + columns[x]];
   }
   return { width, height, map };
 }

@@ -7,9 +7,7 @@ import { zlibCompress } from "./deflate.js";
 import { countValues, type ValueMap } from "./label-map.js";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-/** PNG's own limit, and the largest side accepted here. */
-const MAX_SIDE = 0x7fffffff;
-/** Enough for 11,585 x 11,585; a hostile header cannot ask for more memory than this times two. */
+/** Enough for 11,585 x 11,585; bounds the memory that a hostile header can ask for. */
 const MAX_PIXELS = 1 << 27;
 
 const CRC_TABLE = new Uint32Array(256);
@@ -119,7 +117,7 @@ export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let header: Header | undefined;
   let palette = new Uint8Array(0);
-  const data: Uint8Array[] = [];
+  const data: Uint8Array<ArrayBuffer>[] = [];
   let at = 8;
   for (let ended = false; !ended; ) {
     if (at + 12 > bytes.length)
@@ -142,7 +140,7 @@ export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng
         throw new InputError(`PNG palette of ${length} bytes: give one of 3 to 768, 3 a colour.`);
       }
       palette = body.slice();
-    } else if (type === "IDAT") data.push(body);
+    } else if (type === "IDAT") data.push(body.slice());
     else if (type === "IEND") ended = true;
     else if ((bytes[at + 4] & 32) === 0) {
       throw new InputError(`PNG chunk at byte ${at}: a critical chunk of unknown type.`);
@@ -177,7 +175,7 @@ function readHeader(body: Uint8Array): Header {
   const width = view.getUint32(0);
   const height = view.getUint32(4);
   const [depth, colourType, compression, filter, interlace] = body.subarray(8);
-  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE) {
+  if (width < 1 || height < 1) {
     throw new InputError(`PNG size ${width} x ${height}: give at least one pixel.`);
   }
   if (width * height > MAX_PIXELS) {
@@ -197,13 +195,13 @@ function readHeader(body: Uint8Array): Header {
 }
 
 /** Inflates a zlib stream to exactly `size` bytes, and stops as soon as it gives more. */
-async function inflate(parts: readonly Uint8Array[], size: number): Promise<Uint8Array> {
+async function inflate(parts: Uint8Array<ArrayBuffer>[], size: number): Promise<Uint8Array> {
   // Deflate expands at most 1032 times: a short stream cannot make us allocate a large picture.
   const packed = parts.reduce((sum, part) => sum + part.length, 0);
   if (size > packed * 1032) {
     throw new InputError(`PNG data of ${packed} bytes: too short for ${size} bytes of pixels.`);
   }
-  const stream = new Blob(parts as BlobPart[]).stream();
+  const stream = new Blob(parts).stream();
   const reader = stream.pipeThrough(new DecompressionStream("deflate")).getReader();
   const out = new Uint8Array(size);
   let at = 0;

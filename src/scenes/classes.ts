@@ -55,7 +55,9 @@ export function parseClassRules(text: string): ClassRule[] {
         excluded: excluded === "" ? null : new RegExp(excluded, "i"),
       });
     } catch (error) {
-      throw new InputError(`class rule "${name}" has a broken pattern: ${(error as Error).message}`);
+      throw new InputError(
+        `class rule "${name}" has a broken pattern: ${(error as Error).message}`,
+      );
     }
   }
   return rules;
@@ -97,7 +99,8 @@ export function classOfText(text: string, atEnd = false): string | null {
     const match = rule.pattern.exec(text);
     if (match === null) continue;
     if (atEnd && match.index + match[0].length !== text.length) continue;
-    if (match[0].length > bestLength) {
+    // Of equals the later rule wins: "glasses" are no glass.
+    if (match[0].length >= bestLength) {
       best = rule.name;
       bestLength = match[0].length;
     }

@@ -2,6 +2,7 @@
 // authors score it.
 
 import { InputError } from "../errors.js";
+import { dot } from "./dot.js";
 import type { WindowEncoding } from "./encoding.js";
 
 /** The authors never let the logit scale exceed this factor. */
@@ -36,10 +37,10 @@ export function labelEmbedding(promptEmbeds: readonly Float32Array[]): Float32Ar
         `label embedding: prompt embeddings of ${dim} and ${embed.length} numbers do not mix`,
       );
     }
-    for (let i = 0; i < dim; i++) sum[i]! += embed[i]!;
+    for (let i = 0; i < dim; i++) sum[i] += embed[i];
   }
   let squares = 0;
-  for (let i = 0; i < dim; i++) squares += sum[i]! * sum[i]!;
+  for (let i = 0; i < dim; i++) squares += sum[i] * sum[i];
   const norm = Math.sqrt(squares);
   if (!(norm > 0 && norm < Infinity)) {
     throw new InputError(
@@ -48,7 +49,7 @@ export function labelEmbedding(promptEmbeds: readonly Float32Array[]): Float32Ar
     );
   }
   const result = new Float32Array(dim);
-  for (let i = 0; i < dim; i++) result[i] = sum[i]! / norm;
+  for (let i = 0; i < dim; i++) result[i] = sum[i] / norm;
   return result;
 }
 
@@ -105,15 +106,15 @@ export function affinity(
   for (let segment = 0; segment < segments; segment++) {
     const row = segment * labels;
     let most = -Infinity;
-    for (let label = 0; label < labels; label++) most = Math.max(most, logits[row + label]!);
+    for (let label = 0; label < labels; label++) most = Math.max(most, logits[row + label]);
     let total = 0;
-    for (let label = 0; label < labels; label++) total += Math.exp(logits[row + label]! - most);
+    for (let label = 0; label < labels; label++) total += Math.exp(logits[row + label] - most);
     let topMost = -Infinity;
-    for (let i = 0; i < k; i++) topMost = Math.max(topMost, logits[row + topLabels[i]!]!);
+    for (let i = 0; i < k; i++) topMost = Math.max(topMost, logits[row + topLabels[i]]);
     let topTotal = 0;
-    for (let i = 0; i < k; i++) topTotal += Math.exp(logits[row + topLabels[i]!]! - topMost);
+    for (let i = 0; i < k; i++) topTotal += Math.exp(logits[row + topLabels[i]] - topMost);
     for (let i = 0; i < k; i++) {
-      const logit = logits[row + topLabels[i]!]!;
+      const logit = logits[row + topLabels[i]];
       scores[segment * k + i] =
         (Math.exp(logit - most) / total) * (Math.exp(logit - topMost) / topTotal);
     }
@@ -122,22 +123,13 @@ export function affinity(
 }
 
 /** `scale * a . b` for rows of `a` `[m, dim]` and `b` `[n, dim]`: `[m, n]`. */
-function similarities(
-  a: Float32Array,
-  b: Float32Array,
-  dim: number,
-  scale: number,
-): Float32Array {
+function similarities(a: Float32Array, b: Float32Array, dim: number, scale: number): Float32Array {
   const m = a.length / dim;
   const n = b.length / dim;
   const result = new Float32Array(m * n);
   for (let j = 0; j < n; j++) {
-    const right = j * dim;
     for (let i = 0; i < m; i++) {
-      const left = i * dim;
-      let sum = 0;
-      for (let d = 0; d < dim; d++) sum += a[left + d]! * b[right + d]!;
-      const value = scale * sum;
+      const value = scale * dot(a, i * dim, b, j * dim, dim);
       if (!Number.isFinite(value)) {
         throw new InputError(
           `labels: the similarity to label ${j} is ${value}; ` +
@@ -152,9 +144,9 @@ function similarities(
 
 /** Places of the `k` largest values, largest first, the lower place among equals. */
 function largest(values: Float32Array, k: number): Int32Array {
-  const least = values.slice().sort()[values.length - k]!;
+  const least = values.slice().sort()[values.length - k];
   const places: number[] = [];
-  for (let i = 0; i < values.length; i++) if (values[i]! > least) places.push(i);
+  for (let i = 0; i < values.length; i++) if (values[i] > least) places.push(i);
   for (let i = 0; places.length < k; i++) if (values[i] === least) places.push(i);
-  return Int32Array.from(places.sort((i, j) => values[j]! - values[i]! || i - j));
+  return Int32Array.from(places.sort((i, j) => values[j] - values[i] || i - j));
 }

@@ -2,6 +2,7 @@
 // with: multiplying the assignments of the grouping blocks down to "patches x segments".
 
 import { InputError } from "../errors.js";
+import { dot } from "./dot.js";
 
 /** One encoded window (the whole picture, or one crop of it): the input of all decoding. */
 export interface WindowEncoding {
@@ -38,7 +39,7 @@ export function checkEncoding(encoding: WindowEncoding): void {
     throw new InputError(`encoding: a patch grid of ${rows} x ${columns} has no patches`);
   }
   checkAssignments(assignments, groups, rows * columns);
-  const segments = groups[groups.length - 1]!;
+  const segments = groups[groups.length - 1];
   const dim = imageEmbed.length;
   if (dim === 0 || segmentEmbeds.length !== segments * dim) {
     throw new InputError(
@@ -62,8 +63,8 @@ function checkAssignments(
   }
   let tokens = patches;
   for (let stage = 0; stage < groups.length; stage++) {
-    const count = groups[stage]!;
-    const assignment = assignments[stage]!;
+    const count = groups[stage];
+    const assignment = assignments[stage];
     if (!isCount(count) || count > MAX_GROUPS) {
       throw new InputError(
         `encoding: grouping block ${stage} has ${count} groups, not 1 to ${MAX_GROUPS}`,
@@ -77,7 +78,7 @@ function checkAssignments(
     }
     for (let i = 0; i < assignment.length; i++) {
       // Written so that NaN fails too.
-      if (!(assignment[i]! >= 0 && assignment[i]! < Infinity)) {
+      if (!(assignment[i] >= 0 && assignment[i] < Infinity)) {
         throw new InputError(
           `encoding: assignment ${stage} holds ${assignment[i]}; check the model's weights`,
         );
@@ -113,14 +114,14 @@ export function multiplyAssignments(
   checkAssignments(assignments, groups, patches);
   const products: Float32Array[] = [];
   for (let stage = 0; stage < groups.length; stage++) {
-    const count = groups[stage]!;
-    const tokens = stage === 0 ? patches : groups[stage - 1]!;
-    const soft = assignments[stage]!; // [count, tokens]
+    const count = groups[stage];
+    const tokens = stage === 0 ? patches : groups[stage - 1];
+    const soft = assignments[stage]; // [count, tokens]
     const assignment = kind === "hard" ? hardAssignment(soft, count, tokens) : soft;
     products.push(
       stage === 0
         ? transpose(assignment, count, tokens)
-        : multiply(products[stage - 1]!, assignment, patches, tokens, count),
+        : multiply(products[stage - 1], assignment, patches, tokens, count),
     );
   }
   return products;
@@ -132,7 +133,7 @@ function hardAssignment(soft: Float32Array, groups: number, tokens: number): Flo
   for (let token = 0; token < tokens; token++) {
     let best = 0;
     for (let group = 1; group < groups; group++) {
-      if (soft[group * tokens + token]! > soft[best * tokens + token]!) best = group;
+      if (soft[group * tokens + token] > soft[best * tokens + token]) best = group;
     }
     hard[best * tokens + token] = 1;
   }
@@ -144,7 +145,7 @@ function transpose(matrix: Float32Array, rows: number, columns: number): Float32
   const result = new Float32Array(matrix.length);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      result[column * rows + row] = matrix[row * columns + column]!;
+      result[column * rows + row] = matrix[row * columns + column];
     }
   }
   return result;
@@ -162,12 +163,7 @@ function multiply(
   for (let patch = 0; patch < patches; patch++) {
     const from = patch * tokens;
     for (let group = 0; group < groups; group++) {
-      const column = group * tokens;
-      let sum = 0;
-      for (let token = 0; token < tokens; token++) {
-        sum += previous[from + token]! * assignment[column + token]!;
-      }
-      product[patch * groups + group] = sum;
+      product[patch * groups + group] = dot(previous, from, assignment, group * tokens, tokens);
     }
   }
   return product;

@@ -78,20 +78,20 @@ export function argMaxResized(
   const below = new Float64Array(groups * longestRun);
 
   for (let yRun = 0; yRun + 1 < yRuns.length; yRun++) {
-    const yStart = yRuns[yRun]!;
-    const yEnd = yRuns[yRun + 1]!;
-    const top = ys.low[yStart]! * columns;
-    const bottom = ys.high[yStart]! * columns;
+    const yStart = yRuns[yRun];
+    const yEnd = yRuns[yRun + 1];
+    const top = ys.low[yStart] * columns;
+    const bottom = ys.high[yStart] * columns;
     for (let xRun = 0; xRun + 1 < xRuns.length; xRun++) {
-      const xStart = xRuns[xRun]!;
-      const xEnd = xRuns[xRun + 1]!;
-      const left = xs.low[xStart]!;
-      const right = xs.high[xStart]!;
+      const xStart = xRuns[xRun];
+      const xEnd = xRuns[xRun + 1];
+      const left = xs.low[xStart];
+      const right = xs.high[xStart];
       const p00 = top + left;
       const p01 = top + right;
       const p10 = bottom + left;
       const p11 = bottom + right;
-      const winner = winners[p00]!;
+      const winner = winners[p00];
       if (winner === winners[p01] && winner === winners[p10] && winner === winners[p11]) {
         for (let y = yStart; y < yEnd; y++) map.fill(winner, y * width + xStart, y * width + xEnd);
         continue;
@@ -101,40 +101,40 @@ export function argMaxResized(
       for (let group = 0; group < groups; group++) {
         const dominated =
           dominates(probabilities, groups, winner, group, p00, p01, p10, p11) ||
-          dominates(probabilities, groups, winners[p01]!, group, p00, p01, p10, p11) ||
-          dominates(probabilities, groups, winners[p10]!, group, p00, p01, p10, p11) ||
-          dominates(probabilities, groups, winners[p11]!, group, p00, p01, p10, p11);
+          dominates(probabilities, groups, winners[p01], group, p00, p01, p10, p11) ||
+          dominates(probabilities, groups, winners[p10], group, p00, p01, p10, p11) ||
+          dominates(probabilities, groups, winners[p11], group, p00, p01, p10, p11);
         if (!dominated) candidates[count++] = group;
       }
 
       const run = xEnd - xStart;
       for (let c = 0; c < count; c++) {
-        const group = candidates[c]!;
-        const v00 = probabilities[p00 * groups + group]!;
-        const v01 = probabilities[p01 * groups + group]!;
-        const v10 = probabilities[p10 * groups + group]!;
-        const v11 = probabilities[p11 * groups + group]!;
+        const group = candidates[c];
+        const v00 = probabilities[p00 * groups + group];
+        const v01 = probabilities[p01 * groups + group];
+        const v10 = probabilities[p10 * groups + group];
+        const v11 = probabilities[p11 * groups + group];
         for (let i = 0; i < run; i++) {
-          const fraction = xs.fraction[xStart + i]!;
+          const fraction = xs.fraction[xStart + i];
           above[c * run + i] = (1 - fraction) * v00 + fraction * v01;
           below[c * run + i] = (1 - fraction) * v10 + fraction * v11;
         }
       }
       for (let y = yStart; y < yEnd; y++) {
-        const fraction = ys.fraction[y]!;
+        const fraction = ys.fraction[y];
         const rest = 1 - fraction;
         const line = y * width + xStart;
         for (let i = 0; i < run; i++) {
           let best = 0;
-          let bestValue = rest * above[i]! + fraction * below[i]!;
+          let bestValue = rest * above[i] + fraction * below[i];
           for (let c = 1, at = run + i; c < count; c++, at += run) {
-            const value = rest * above[at]! + fraction * below[at]!;
+            const value = rest * above[at] + fraction * below[at];
             if (value > bestValue) {
               bestValue = value;
               best = c;
             }
           }
-          map[line + i] = candidates[best]!;
+          map[line + i] = candidates[best];
         }
       }
     }
@@ -158,10 +158,10 @@ function dominates(
   p11: number,
 ): boolean {
   if (rival === group) return false;
-  const d00 = values[p00 * groups + rival]! - values[p00 * groups + group]!;
-  const d01 = values[p01 * groups + rival]! - values[p01 * groups + group]!;
-  const d10 = values[p10 * groups + rival]! - values[p10 * groups + group]!;
-  const d11 = values[p11 * groups + rival]! - values[p11 * groups + group]!;
+  const d00 = values[p00 * groups + rival] - values[p00 * groups + group];
+  const d01 = values[p01 * groups + rival] - values[p01 * groups + group];
+  const d10 = values[p10 * groups + rival] - values[p10 * groups + group];
+  const d11 = values[p11 * groups + rival] - values[p11 * groups + group];
   return rival < group
     ? d00 >= 0 && d01 >= 0 && d10 >= 0 && d11 >= 0
     : d00 > 0 && d01 > 0 && d10 > 0 && d11 > 0;
@@ -174,7 +174,7 @@ function patchWinners(probabilities: Float32Array, patches: number, groups: numb
     const from = patch * groups;
     let best = 0;
     for (let group = 1; group < groups; group++) {
-      if (probabilities[from + group]! > probabilities[from + best]!) best = group;
+      if (probabilities[from + group] > probabilities[from + best]) best = group;
     }
     winners[patch] = best;
   }
@@ -182,7 +182,7 @@ function patchWinners(probabilities: Float32Array, patches: number, groups: numb
 }
 
 /** Starts of the runs of equal (low, high) along an axis, and its end. */
-function runs(axis: Axis): number[] {
+export function runs(axis: Axis): number[] {
   const starts = [0];
   for (let i = 1; i < axis.low.length; i++) {
     if (axis.low[i] !== axis.low[i - 1] || axis.high[i] !== axis.high[i - 1]) starts.push(i);
@@ -193,6 +193,6 @@ function runs(axis: Axis): number[] {
 
 function longest(starts: readonly number[]): number {
   let most = 0;
-  for (let i = 1; i < starts.length; i++) most = Math.max(most, starts[i]! - starts[i - 1]!);
+  for (let i = 1; i < starts.length; i++) most = Math.max(most, starts[i] - starts[i - 1]);
   return most;
 }

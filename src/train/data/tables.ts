@@ -3,7 +3,12 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { type AsyncBuffer, type Compressors, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import {
+  type AsyncBuffer,
+  type Compressors,
+  parquetMetadataAsync,
+  parquetReadObjects,
+} from "hyparquet";
 import { InputError } from "../../errors.js";
 import { LIMITS } from "./source.js";
 
@@ -145,7 +150,9 @@ const compressors: Compressors = {
 };
 
 async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<TableRecord> {
-  const handle = await open(path, "r");
+  const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+    throw new InputError(`${path}: it cannot be read (${error.code}); check the path`);
+  });
   try {
     const { size } = await handle.stat();
     const file: AsyncBuffer = {
@@ -164,7 +171,11 @@ async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<
     for (const group of metadata.row_groups) {
       signal?.throwIfAborted();
       const rows = Number(group.num_rows);
-      if (group.total_byte_size > MAX_ROW_GROUP_BYTES || rowStart + rows > LIMITS.rows || rows < 0) {
+      if (
+        group.total_byte_size > MAX_ROW_GROUP_BYTES ||
+        rowStart + rows > LIMITS.rows ||
+        rows < 0
+      ) {
         throw new InputError(
           `${path}: a row group of ${group.total_byte_size} bytes and ${rows} rows is too large; ` +
             "write the table with smaller row groups",
@@ -190,7 +201,10 @@ async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<
  *
  * @throws InputError for another extension, a broken file, or more than `LIMITS.rows` rows
  */
-export async function* readRecords(path: string, signal?: AbortSignal): AsyncGenerator<TableRecord> {
+export async function* readRecords(
+  path: string,
+  signal?: AbortSignal,
+): AsyncGenerator<TableRecord> {
   let rows = 0;
   for await (const record of recordsOf(path, signal)) {
     if (++rows > LIMITS.rows) {

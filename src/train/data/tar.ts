@@ -112,7 +112,8 @@ function parsePax(bytes: Uint8Array): { path?: string; size?: number } {
     const space = bytes.indexOf(0x20, start);
     if (space < 0) break;
     const length = Number(new TextDecoder().decode(bytes.subarray(start, space)));
-    if (!Number.isInteger(length) || length <= space - start || start + length > bytes.length) break;
+    if (!Number.isInteger(length) || length <= space - start || start + length > bytes.length)
+      break;
     const line = new TextDecoder().decode(bytes.subarray(space + 1, start + length - 1));
     const equals = line.indexOf("=");
     const value = line.slice(equals + 1);
@@ -156,7 +157,9 @@ export async function* readTar(
       if (header.every((byte) => byte === 0)) return;
       const size = headerNumber(header, 124, 12);
       if (headerNumber(header, 148, 8) !== headerChecksum(header) || !Number.isSafeInteger(size)) {
-        throw new InputError(`${label}: broken tar header at byte ${start}; fetch the archive again`);
+        throw new InputError(
+          `${label}: broken tar header at byte ${start}; fetch the archive again`,
+        );
       }
       const type = String.fromCharCode(header[156]!);
       if (type === "x" || type === "L") {
@@ -213,7 +216,9 @@ export function tarFile(name: string, content: Uint8Array): Uint8Array {
   const encoder = new TextEncoder();
   const nameBytes = encoder.encode(name);
   if (nameBytes.length > 100) {
-    throw new InputError(`tar entry ${name}: the name has ${nameBytes.length} bytes; use at most 100`);
+    throw new InputError(
+      `tar entry ${name}: the name has ${nameBytes.length} bytes; use at most 100`,
+    );
   }
   const out = new Uint8Array(BLOCK + content.length + padding(content.length));
   const put = (text: string, offset: number): void => out.set(encoder.encode(text), offset);

@@ -15,7 +15,17 @@ import {
 import { readTar, type TarEntry } from "./tar.js";
 import { readUrl, type WebStreamOptions } from "./web-stream.js";
 
-const PICTURE_EXTENSIONS = new Set(["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]);
+const PICTURE_EXTENSIONS = new Set([
+  "jpg",
+  "jpeg",
+  "png",
+  "webp",
+  "gif",
+  "bmp",
+  "tif",
+  "tiff",
+  "avif",
+]);
 
 /**
  * Expands braces as a shell does: `{00000..00099}` (zero-padded), `{a,b}`; several multiply.
@@ -62,11 +72,17 @@ function expandStars(pattern: string): string[] {
   const name = basename(pattern);
   const folder = dirname(pattern);
   if (/[*?]/.test(folder)) {
-    throw new InputError(`pattern ${pattern}: stars may stand in the file name only, not in folders`);
+    throw new InputError(
+      `pattern ${pattern}: stars may stand in the file name only, not in folders`,
+    );
   }
-  const source = name.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(/\?/g, ".");
+  const source = name
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replace(/\*+/g, ".*")
+    .replace(/\?/g, ".");
   const matcher = new RegExp(`^${source}$`);
-  if (!existsSync(folder)) throw new InputError(`pattern ${pattern}: folder ${folder} does not exist`);
+  if (!existsSync(folder))
+    throw new InputError(`pattern ${pattern}: folder ${folder} does not exist`);
   return readdirSync(folder)
     .filter((file) => matcher.test(file))
     .sort()
@@ -99,7 +115,9 @@ export function webdataset(
   const list = typeof locations === "string" ? [locations] : locations;
   const names = [...new Set(list.flatMap(resolveShards))];
   if (names.length === 0) {
-    throw new InputError(`${list.join(", ")}: no .tar shards there; give a folder or pattern of shards`);
+    throw new InputError(
+      `${list.join(", ")}: no .tar shards there; give a folder or pattern of shards`,
+    );
   }
   const shards: ShardRef[] = names.map((name) => ({ name }));
   const known = new Set(names);
@@ -107,7 +125,8 @@ export function webdataset(
     describe: () => ({ kind: "webdataset", location: list.join(", "), shards: shards.length }),
     shards: () => shards,
     async *open(shard, signal) {
-      if (!known.has(shard.name)) throw new InputError(`shard ${shard.name}: not part of this source`);
+      if (!known.has(shard.name))
+        throw new InputError(`shard ${shard.name}: not part of this source`);
       const stream = /^https?:\/\//.test(shard.name)
         ? readUrl(shard.name, { ...web, signal })
         : readFileStream(shard.name, signal);
@@ -148,7 +167,9 @@ export async function* readShard(
   // A sample is complete when the next begins: where the archive breaks off, the last one is lost,
   // since it may lack its caption only because of the break.
   let open: OpenSample | undefined;
-  for await (const entry of readTar(stream, label, (name) => entryLimit(splitName(name).extension))) {
+  for await (const entry of readTar(stream, label, (name) =>
+    entryLimit(splitName(name).extension),
+  )) {
     const { key, extension } = splitName(entry.name);
     if (key === "" || entryLimit(extension) === 0) continue;
     if (open !== undefined && open.key !== key) {

@@ -1,0 +1,268 @@
+// Checkpoints from disk: a Hugging Face folder or a single file, whole or in shards, safetensors or
+// PyTorch, in Hugging Face's or the authors' layout.
+
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { CheckpointError } from "../errors.js";
+import type { GroupViTConfig } from "../model/config.js";
+import { parseConfig } from "./config-file.js";
+import { fromFloat32, isFloat, toFloat32 } from "./dtypes.js";
+import { type AttentionHeads, inferConfig } from "./infer.js";
+import { isAuthorsLayout, toHuggingFace } from "./names.js";
+import { quote } from "./quote.js";
+import { readSafetensors } from "./safetensors.js";
+import { checkWeights, POSITION_IDS } from "./shapes.js";
+import type { TensorMap } from "./tensors.js";
+import { isTorch, readTorch } from "./torch.js";
+
+export interface Checkpoint {
+  config: GroupViTConfig;
+  /**
+   * Weights under Hugging Face's names: floating-point entries as F32, the batch norms' counters as they
+   * are, and `multi_label_logit_scale` where the authors' file has it.
+   */
+  tensors: TensorMap;
+  /** Texts of the tokenizer's and the image processor's files beside the weights, by name. */
+  files: Record<string, string>;
+  /** The file that held the weights, or the index of its shards. */
+  source: string;
+}
+
+/** Weights in a folder, the preferred first. */
+const WEIGHT_FILES = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+];
+
+const SIDE_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "vocab.json",
+  "merges.txt",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "preprocessor_config.json",
+];
+
+/** One array holds a file: larger ones are no GroupViT model (0.2 GB; 0.7 GB with optimiser state). */
+const MAX_WEIGHT_BYTES = 2 ** 32 - 1;
+const MAX_TEXT_BYTES = 64 << 20;
+const MAX_SHARDS = 1000;
+
+/**
+ * Opens a checkpoint.
+ *
+ * The configuration comes from `config.json` beside the weights, else from the configuration stored in
+ * the authors' file, else from the tensors' shapes.
+ *
+ * @param path a folder, or a `.safetensors`, `.bin`, `.pth` or `.index.json` file
+ * @throws CheckpointError when the weights are missing, damaged or do not fit the configuration
+ * @throws ConfigError when `config.json` has a wrong field
+ */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  const source = await findWeights(path);
+  const folder = dirname(source);
+  const stored = source.endsWith(".index.json")
+    ? { tensors: await readShards(source), config: undefined }
+    : await readWeights(source);
+
+  const configText = await readTextIfPresent(join(folder, "config.json"));
+  const config =
+    configText === undefined
+      ? storedConfig(stored.tensors, stored.config)
+      : parseConfig(configText);
+  let tensors = stored.tensors;
+  if (isAuthorsLayout(tensors)) tensors = toHuggingFace(tensors, config);
+  else checkWeights(config, tensors);
+
+  const files: Record<string, string> = {};
+  for (const name of SIDE_FILES) {
+    const text = await readTextIfPresent(join(folder, name));
+    if (text !== undefined) files[name] = text;
+  }
+  return { config, tensors: toSinglePrecision(tensors), files, source };
+}
+
+async function findWeights(path: string): Promise<string> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw new CheckpointError(
+      `Checkpoint ${quote(path)} cannot be opened (${errorCode(error)}); give the path of a model ` +
+        "folder or of a .safetensors, .bin or .pth file",
+    );
+  });
+  if (!found.isDirectory()) return path;
+  const names = await readdir(path);
+  const usual = WEIGHT_FILES.find((name) => names.includes(name));
+  if (usual !== undefined) return join(path, usual);
+  const others = names.filter((name) => /\.(safetensors|bin|pth|pt)$/.test(name)).sort();
+  if (others.length === 1) return join(path, others[0]!);
+  throw new CheckpointError(
+    others.length === 0
+      ? `Folder ${quote(path)} holds no weights; it needs model.safetensors, pytorch_model.bin or a .pth`
+      : `Folder ${quote(path)} holds several checkpoints (${others.slice(0, 5).join(", ")}); ` +
+          "give the path of one of them",
+  );
+}
+
+interface StoredWeights {
+  tensors: TensorMap;
+  /** What the authors' files hold as "config". */
+  config: unknown;
+}
+
+/** The format is told by the first bytes, not by the file's name. */
+async function readWeights(path: string): Promise<StoredWeights> {
+  const bytes = await readBytes(path, MAX_WEIGHT_BYTES);
+  try {
+    if (!isTorch(bytes)) {
+      return { tensors: readSafetensors(bytes).tensors, config: undefined };
+    }
+    const file = await readTorch(bytes);
+    return { tensors: detach(file.tensors, bytes), config: file.config };
+  } catch (error) {
+    if (error instanceof CheckpointError) error.message = `${basename(path)}: ${error.message}`;
+    throw error;
+  }
+}
+
+/** Copies the weights where they are only a part of the file, so that the rest can be freed. */
+function detach(tensors: TensorMap, file: Uint8Array): TensorMap {
+  let used = 0;
+  for (const tensor of tensors.values()) used += tensor.bytes.byteLength;
+  if (2 * used >= file.byteLength) return tensors;
+  return new Map(
+    [...tensors].map(([name, tensor]) => [
+      name,
+      { ...tensor, bytes: new Uint8Array(tensor.bytes) },
+    ]),
+  );
+}
+
+/** Reads the shards that an index (`weight_map`: tensor to file) lists. */
+async function readShards(index: string): Promise<TensorMap> {
+  let map: unknown;
+  try {
+    const parsed = JSON.parse(await readText(index)) as { weight_map?: unknown } | null;
+    map = parsed?.weight_map;
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+  }
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new CheckpointError(
+      `Index ${quote(index)} has no weight_map of tensor names; download it again`,
+    );
+  }
+  const byShard = new Map<string, string[]>();
+  for (const [name, shard] of Object.entries(map)) {
+    if (typeof shard !== "string" || !/^[\w-][\w.-]*$/.test(shard) || shard.endsWith(".json")) {
+      throw new CheckpointError(
+        `Index ${quote(index)} puts tensor ${quote(name)} into ${quote(String(shard))}, which is no ` +
+          "file in its folder; download it again",
+      );
+    }
+    const names = byShard.get(shard);
+    if (names === undefined) byShard.set(shard, [name]);
+    else names.push(name);
+  }
+  if (byShard.size > MAX_SHARDS) {
+    throw new CheckpointError(
+      `Index ${quote(index)} lists ${byShard.size} files, more than ${MAX_SHARDS}; it is damaged`,
+    );
+  }
+  const tensors: TensorMap = new Map();
+  for (const [shard, names] of byShard) {
+    const { tensors: part } = await readWeights(join(dirname(index), shard));
+    for (const name of names) {
+      const tensor = part.get(name);
+      if (tensor === undefined) {
+        throw new CheckpointError(
+          `Tensor ${quote(name)} is not in ${quote(shard)}, where the index puts it; ` +
+            "download both again",
+        );
+      }
+      tensors.set(name, tensor);
+    }
+  }
+  return tensors;
+}
+
+function storedConfig(tensors: TensorMap, stored: unknown): GroupViTConfig {
+  const root = record(stored);
+  if (root.vision_config !== undefined) return parseConfig(stored);
+  const { img_encoder: vision, text_encoder: text } = record(root.model);
+  const heads: AttentionHeads = {
+    vision: commonNumber(record(vision).num_heads),
+    text: commonNumber(record(text).num_heads),
+  };
+  return inferConfig(tensors, heads);
+}
+
+/** The authors give the number of heads per stage. */
+function commonNumber(value: unknown): number | undefined {
+  const list = Array.isArray(value) ? value : [value];
+  const first: unknown = list[0];
+  return typeof first === "number" && list.every((item) => item === first) ? first : undefined;
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function toSinglePrecision(tensors: TensorMap): TensorMap {
+  const out: TensorMap = new Map();
+  for (const [name, tensor] of tensors) {
+    if (name === POSITION_IDS) continue;
+    const keep = tensor.dtype === "F32" || !isFloat(tensor.dtype);
+    out.set(name, keep ? tensor : fromFloat32(toFloat32(tensor), tensor.shape));
+  }
+  return out;
+}
+
+async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readBytes(path, MAX_TEXT_BYTES));
+}
+
+async function readTextIfPresent(path: string): Promise<string | undefined> {
+  const exists = await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  return exists ? readText(path) : undefined;
+}
+
+/** The whole file in one array, read once. */
+async function readBytes(path: string, limit: number): Promise<Uint8Array> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, "r");
+    const { size } = await file.stat();
+    if (size > limit) {
+      throw new CheckpointError(
+        `File ${quote(path)} has ${size} bytes, more than the ${limit} that are read; ` +
+          "give a checkpoint of a GroupViT model",
+      );
+    }
+    const bytes = new Uint8Array(size);
+    let offset = 0;
+    while (offset < size) {
+      const length = Math.min(size - offset, 1 << 30);
+      const { bytesRead } = await file.read(bytes, offset, length, offset);
+      if (bytesRead === 0) throw new CheckpointError(`File ${quote(path)} shrank while being read`);
+      offset += bytesRead;
+    }
+    return bytes;
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    throw new CheckpointError(
+      `File ${quote(path)} cannot be read (${errorCode(error)}); check the path and its permissions`,
+    );
+  } finally {
+    await file?.close();
+  }
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : String(error);
+}

@@ -1,0 +1,146 @@
+// The nouns of a caption, and the prompts made of them for the multi-label contrastive loss (paper,
+// section 3.3): K nouns a caption, each in a random template.
+
+import model from "wink-eng-lite-web-model";
+import winkNLP from "wink-nlp";
+import type { Random } from "../../random.js";
+
+/** Longest run of nouns that counts as one name; longer runs are lists of words. */
+const MAX_NAME_WORDS = 3;
+const MAX_NOUNS = 64;
+const MAX_NOUN_LENGTH = 60;
+
+/**
+ * Names that a tagger breaks because their first or last word is (or looks like) an adjective. Plain
+ * runs of nouns such as "fire truck" need no entry.
+ */
+const COMPOUND_NAMES = new Set([
+  "golden retriever",
+  "polar bear",
+  "brown bear",
+  "black bear",
+  "grizzly bear",
+  "red panda",
+  "giant panda",
+  "red fox",
+  "arctic fox",
+  "bald eagle",
+  "great white shark",
+  "german shepherd",
+  "siberian husky",
+  "french bulldog",
+  "hot dog",
+  "french fries",
+  "hot air balloon",
+  "swiss army knife",
+  "traffic light",
+  "traffic lights",
+  "stop sign",
+  "parking meter",
+  "potted plant",
+  "potted plants",
+  "stuffed animal",
+  "stuffed animals",
+  "electric guitar",
+  "acoustic guitar",
+  "wooden spoon",
+  "bell pepper",
+  "sweet potato",
+  "ice cream",
+  "solar panel",
+  "solar panels",
+  "high heels",
+  "mobile phone",
+  "mobile phones",
+  "digital clock",
+  "dining table",
+  "washing machine",
+  "sewing machine",
+  "swimming pool",
+  "shopping cart",
+  "sleeping bag",
+  "running shoe",
+  "running shoes",
+  "rolling pin",
+]);
+
+let tagger: ReturnType<typeof winkNLP> | undefined;
+
+/**
+ * The nouns of an English caption in the order of the text: lower-cased, without repetitions, names of
+ * several words kept whole. Determiners, adjectives, numbers and signs are left out.
+ *
+ * @example nounsOf("A red fire truck beside a golden retriever") // ["fire truck", "golden retriever"]
+ */
+export function nounsOf(caption: string): string[] {
+  // Loading takes 50 ms and is only needed where a caption comes without nouns.
+  tagger ??= winkNLP(model, ["sbd", "pos"]);
+  const tokens = tagger.readDoc(caption).tokens();
+  const words = tokens.out(tagger.its.value).map((word) => String(word).toLowerCase());
+  const tags = tokens.out(tagger.its.pos).map(String);
+  const nouns = new Set<string>();
+  const isNoun = (i: number): boolean =>
+    (tags[i] === "NOUN" || tags[i] === "PROPN") && /\p{L}{2}/u.test(words[i]!);
+  let i = 0;
+  while (i < words.length && nouns.size < MAX_NOUNS) {
+    const compound = compoundAt(words, i);
+    if (compound > 0) {
+      nouns.add(words.slice(i, i + compound).join(" "));
+      i += compound;
+      continue;
+    }
+    if (!isNoun(i)) {
+      i++;
+      continue;
+    }
+    let end = i + 1;
+    while (end < words.length && isNoun(end) && compoundAt(words, end) === 0) end++;
+    if (end - i <= MAX_NAME_WORDS) nouns.add(words.slice(i, end).join(" "));
+    else for (const word of words.slice(i, end)) nouns.add(word);
+    i = end;
+  }
+  return [...nouns].filter((noun) => noun.length <= MAX_NOUN_LENGTH);
+}
+
+/** Words of the longest compound name that begins at `start`, or 0. */
+function compoundAt(words: readonly string[], start: number): number {
+  for (let count = 3; count >= 2; count--) {
+    if (COMPOUND_NAMES.has(words.slice(start, start + count).join(" "))) return count;
+  }
+  return 0;
+}
+
+/** Cleans nouns that a data set brings: trimmed, lower-cased, without repetitions, bounded. */
+export function cleanNouns(nouns: readonly string[]): string[] {
+  const clean = nouns
+    .slice(0, MAX_NOUNS)
+    .map((noun) => noun.trim().toLowerCase())
+    .filter((noun) => noun !== "" && noun.length <= MAX_NOUN_LENGTH);
+  return [...new Set(clean)];
+}
+
+/**
+ * `count` prompts from the nouns: drawn without repetition while they last, then over again; a caption
+ * without nouns stands for all its prompts itself.
+ *
+ * @param templates with `{}` where the noun goes
+ */
+export function samplePrompts(
+  nouns: readonly string[],
+  caption: string,
+  count: number,
+  templates: readonly string[],
+  random: Random,
+): string[] {
+  if (nouns.length === 0) return Array.from({ length: count }, () => caption);
+  const prompts: string[] = [];
+  let left: string[] = [];
+  while (prompts.length < count) {
+    if (left.length === 0) left = [...nouns];
+    const [noun] = left.splice(random.integer(left.length), 1);
+    const template = templates[random.integer(templates.length)]!;
+    // A function, since "$&" in a noun would mean something in a replacement string.
+    prompts.push(template.replace("{}", () => noun!));
+  }
+  return prompts;
+}
