@@ -244,13 +244,9 @@ describe("saveHuggingFace", () => {
     ).rejects.toThrow(/"visual_projection\.3\.bias" has the value 70000, beyond half precision/);
   });
 
-  it("leaves what is there alone when it fails, and nothing half-written", async () => {
+  it("leaves what is there alone when the model or a name is wrong", async () => {
     await put("config.json", "old");
-    // A folder in the place of a file: its rename fails.
-    await mkdir(join(folder, "vocab.json"));
     const model = { config, tensors: reference };
-    await expect(saveHuggingFace(folder, model, { files: { "vocab.json": "" } })).rejects.toThrow();
-    expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
     for (const name of ["../x", "a/b", ".."]) {
       await expect(saveHuggingFace(folder, model, { files: { [name]: "" } })).rejects.toThrow(
         /leaves the folder/,
@@ -258,9 +254,27 @@ describe("saveHuggingFace", () => {
     }
     const missing = new Map(reference);
     missing.delete("logit_scale");
-    const other = join(folder, "other");
-    await expect(saveHuggingFace(other, { config, tensors: missing })).rejects.toThrow(
+    await expect(saveHuggingFace(folder, { config, tensors: missing })).rejects.toThrow(
       /"logit_scale" is missing/,
+    );
+    expect(await readdir(folder)).toEqual(["config.json"]);
+    expect(await readFile(join(folder, "config.json"), "utf8")).toBe("old");
+  });
+
+  it("leaves nothing half-written when the disk refuses", async () => {
+    // A folder in the place of a file: it cannot be replaced.
+    await mkdir(join(folder, "vocab.json"));
+    const saved = saveHuggingFace(
+      folder,
+      { config, tensors: reference },
+      { files: { "vocab.json": "" } },
+    );
+    await expect(saved).rejects.toThrow(CheckpointError);
+    await expect(saved).rejects.toThrow(/cannot be written \(E[A-Z]+\)/);
+    expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    const inFile = join(folder, "config.json", "deeper");
+    await expect(saveHuggingFace(inFile, { config, tensors: reference })).rejects.toThrow(
+      /cannot be written \(E[A-Z]+\)/,
     );
   });
 });

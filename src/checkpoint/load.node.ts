@@ -4,24 +4,12 @@
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.js";
-import type { GroupViTConfig } from "../model/config.js";
-import { parseConfig } from "./config-file.js";
-import { fromFloat32, isFloat, toFloat32 } from "./dtypes.js";
-import { type AttentionHeads, inferConfig } from "./infer.js";
-import { isAuthorsLayout, toHuggingFace } from "./names.js";
+import { modelFrom, readWeights, type StoredWeights } from "./load.js";
 import { quote } from "./quote.js";
-import { readSafetensors } from "./safetensors.js";
-import { checkWeights, POSITION_IDS } from "./shapes.js";
+import type { Model } from "./save.js";
 import type { TensorMap } from "./tensors.js";
-import { isTorch, readTorch } from "./torch.js";
 
-export interface Checkpoint {
-  config: GroupViTConfig;
-  /**
-   * Weights under Hugging Face's names: floating-point entries as F32, the batch norms' counters as they
-   * are, and `multi_label_logit_scale` where the authors' file has it.
-   */
-  tensors: TensorMap;
+export interface Checkpoint extends Model {
   /** Texts of the tokenizer's and the image processor's files beside the weights, by name. */
   files: Record<string, string>;
   /** The file that held the weights, or the index of its shards. */
@@ -66,23 +54,16 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   const folder = dirname(source);
   const stored = source.endsWith(".index.json")
     ? { tensors: await readShards(source), config: undefined }
-    : await readWeights(source);
+    : await readWeightFile(source);
 
   const configText = await readTextIfPresent(join(folder, "config.json"));
-  const config =
-    configText === undefined
-      ? storedConfig(stored.tensors, stored.config)
-      : parseConfig(configText);
-  let tensors = stored.tensors;
-  if (isAuthorsLayout(tensors)) tensors = toHuggingFace(tensors, config);
-  else checkWeights(config, tensors);
-
+  const model = modelFrom(stored, configText);
   const files: Record<string, string> = {};
   for (const name of SIDE_FILES) {
     const text = await readTextIfPresent(join(folder, name));
     if (text !== undefined) files[name] = text;
   }
-  return { config, tensors: toSinglePrecision(tensors), files, source };
+  return { ...model, files, source };
 }
 
 async function findWeights(path: string): Promise<string> {
@@ -106,38 +87,14 @@ async function findWeights(path: string): Promise<string> {
   );
 }
 
-interface StoredWeights {
-  tensors: TensorMap;
-  /** What the authors' files hold as "config". */
-  config: unknown;
-}
-
-/** The format is told by the first bytes, not by the file's name. */
-async function readWeights(path: string): Promise<StoredWeights> {
+async function readWeightFile(path: string): Promise<StoredWeights> {
   const bytes = await readBytes(path, MAX_WEIGHT_BYTES);
   try {
-    if (!isTorch(bytes)) {
-      return { tensors: readSafetensors(bytes).tensors, config: undefined };
-    }
-    const file = await readTorch(bytes);
-    return { tensors: detach(file.tensors, bytes), config: file.config };
+    return await readWeights(bytes);
   } catch (error) {
     if (error instanceof CheckpointError) error.message = `${basename(path)}: ${error.message}`;
     throw error;
   }
-}
-
-/** Copies the weights where they are only a part of the file, so that the rest can be freed. */
-function detach(tensors: TensorMap, file: Uint8Array): TensorMap {
-  let used = 0;
-  for (const tensor of tensors.values()) used += tensor.bytes.byteLength;
-  if (2 * used >= file.byteLength) return tensors;
-  return new Map(
-    [...tensors].map(([name, tensor]) => [
-      name,
-      { ...tensor, bytes: new Uint8Array(tensor.bytes) },
-    ]),
-  );
 }
 
 /** Reads the shards that an index (`weight_map`: tensor to file) lists. */
@@ -173,7 +130,7 @@ async function readShards(index: string): Promise<TensorMap> {
   }
   const tensors: TensorMap = new Map();
   for (const [shard, names] of byShard) {
-    const { tensors: part } = await readWeights(join(dirname(index), shard));
+    const { tensors: part } = await readWeightFile(join(dirname(index), shard));
     for (const name of names) {
       const tensor = part.get(name);
       if (tensor === undefined) {
@@ -186,38 +143,6 @@ async function readShards(index: string): Promise<TensorMap> {
     }
   }
   return tensors;
-}
-
-function storedConfig(tensors: TensorMap, stored: unknown): GroupViTConfig {
-  const root = record(stored);
-  if (root.vision_config !== undefined) return parseConfig(stored);
-  const { img_encoder: vision, text_encoder: text } = record(root.model);
-  const heads: AttentionHeads = {
-    vision: commonNumber(record(vision).num_heads),
-    text: commonNumber(record(text).num_heads),
-  };
-  return inferConfig(tensors, heads);
-}
-
-/** The authors give the number of heads per stage. */
-function commonNumber(value: unknown): number | undefined {
-  const list = Array.isArray(value) ? value : [value];
-  const first: unknown = list[0];
-  return typeof first === "number" && list.every((item) => item === first) ? first : undefined;
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function toSinglePrecision(tensors: TensorMap): TensorMap {
-  const out: TensorMap = new Map();
-  for (const [name, tensor] of tensors) {
-    if (name === POSITION_IDS) continue;
-    const keep = tensor.dtype === "F32" || !isFloat(tensor.dtype);
-    out.set(name, keep ? tensor : fromFloat32(toFloat32(tensor), tensor.shape));
-  }
-  return out;
 }
 
 async function readText(path: string): Promise<string> {

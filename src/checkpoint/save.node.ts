@@ -18,7 +18,6 @@ export async function saveHuggingFace(
   model: Model,
   options: HuggingFaceOptions = {},
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
   const files = new Map<string, Uint8Array[]>();
   for (const [name, chunks] of huggingFaceFiles(model, options)) {
     if (name !== basename(name) || name === "." || name === "..") {
@@ -31,7 +30,6 @@ export async function saveHuggingFace(
 
 /** Writes an authors' `.pth`, weights and configuration in one file. */
 export async function saveAuthors(path: string, model: Model): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   await writeFiles(new Map([[path, authorsFile(model)]]));
 }
 
@@ -39,6 +37,7 @@ async function writeFiles(files: Map<string, Uint8Array[]>): Promise<void> {
   const temporary = new Map<string, string>();
   try {
     for (const [path, chunks] of files) {
+      await mkdir(dirname(path), { recursive: true });
       const name = `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`;
       const written = join(dirname(path), name);
       temporary.set(path, written);
@@ -52,7 +51,13 @@ async function writeFiles(files: Map<string, Uint8Array[]>): Promise<void> {
     }
     for (const [path, written] of temporary) await rename(written, path);
   } catch (error) {
-    for (const written of temporary.values()) await rm(written, { force: true });
-    throw error;
+    for (const written of temporary.values()) await rm(written, { force: true }).catch(() => {});
+    const [path] = files.keys();
+    const reason = error instanceof Error && "code" in error ? error.code : error;
+    throw new CheckpointError(
+      `Checkpoint ${quote(path!)} cannot be written (${reason}); ` +
+        "choose a folder that may be written to and has room",
+      { cause: error },
+    );
   }
 }

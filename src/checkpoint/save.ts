@@ -14,6 +14,8 @@ import { type TorchValue, torchChunks } from "./torch.js";
 /** A model: its configuration and its weights under Hugging Face's names. */
 export interface Model {
   config: GroupViTConfig;
+  /** Loaded models have F32 weights, the batch norms' counters (I64), and `multi_label_logit_scale`
+   * where the file has it. */
   tensors: TensorMap;
 }
 

@@ -42,7 +42,7 @@ describe("readTorch", () => {
       Array.from({ length: to - from }, (_, i) => from + i);
     const expected: [string, TensorDType, number[], number[]][] = [
       ["f16", "F16", [3], [1.5, -2.25, 65_504]],
-      ["bf16", "BF16", [3], [1.5, -2.25, 1.1746461399795536e21]],
+      ["bf16", "BF16", [3], [1.5, -2.25, 1.765625 * 2 ** 127]],
       ["view", "F32", [2, 3], [8, 9, 10, 14, 15, 16]],
       ["transposed", "F32", [6, 4], count(0, 6).flatMap((i) => [i, i + 6, i + 12, i + 18])],
       ["i64", "I64", [3], [1, -2, 2 ** 40]],

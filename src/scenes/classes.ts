@@ -51,7 +51,7 @@ export function parseClassRules(text: string): ClassRule[] {
       rules.push({
         name,
         emoji: new Set(emoji.split(",").map(plainText).filter(Boolean)),
-        pattern: new RegExp(pattern, "i"),
+        pattern: new RegExp(pattern, "gi"),
         excluded: excluded === "" ? null : new RegExp(excluded, "i"),
       });
     } catch (error) {
@@ -92,17 +92,18 @@ export function classOfEmoji(label: string): string | null {
  * "dog" is found in "guide dog" but not in "dog leash". The longest match wins ("police car").
  */
 export function classOfText(text: string, atEnd = false): string | null {
+  if (INDEX_BY_NAME.has(text) && text !== "background") return text;
   let best: string | null = null;
   let bestLength = 0;
   for (const rule of CLASS_RULES) {
     if (rule.excluded?.test(text)) continue;
-    const match = rule.pattern.exec(text);
-    if (match === null) continue;
-    if (atEnd && match.index + match[0].length !== text.length) continue;
-    // Of equals the later rule wins: "glasses" are no glass.
-    if (match[0].length >= bestLength) {
-      best = rule.name;
-      bestLength = match[0].length;
+    for (const match of text.matchAll(rule.pattern)) {
+      if (atEnd && match.index + match[0].length !== text.length) continue;
+      // Of equals the later rule wins: "glasses" are no glass.
+      if (match[0].length >= bestLength) {
+        best = rule.name;
+        bestLength = match[0].length;
+      }
     }
   }
   return best;

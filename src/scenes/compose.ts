@@ -1,5 +1,6 @@
 // Scenes: cut-outs over a background with a caption, exact masks and everything made from one seed.
 
+import { InputError } from "../errors.js";
 import type { Picture } from "../input/picture.js";
 import { fnv1a, Random } from "../random.js";
 import {
@@ -424,9 +425,23 @@ function canvasOf(size: number): Canvas {
   return canvas;
 }
 
-/** Composes one scene; the same random state gives the same scene everywhere. */
+/**
+ * Composes one scene; the same random state gives the same scene everywhere.
+ * @throws InputError for a size or difficulty out of range, or a catalogue without any of the 158
+ */
 export function composeScene(random: Random, catalogue: Catalogue, options: SceneOptions): Scene {
   const { size, difficulty } = options;
+  if (!Number.isInteger(size) || size < 32 || size > 512) {
+    throw new InputError(`scene size ${size} must be a whole number from 32 to 512`);
+  }
+  if (!(difficulty >= 0 && difficulty <= 1)) {
+    throw new InputError(`scene difficulty ${difficulty} must lie between 0 and 1`);
+  }
+  if (catalogue.known.length === 0) {
+    throw new InputError(
+      "scene catalogue has no cut-out of a known class; build the cut-outs again",
+    );
+  }
   const canvas = canvasOf(size);
   const background = paintBackground(random, canvas, catalogue.backgrounds, difficulty);
   if (random.uniform() < 0.4 * difficulty) clutter(random, canvas, 1 + random.integer(4));

@@ -171,7 +171,9 @@ function nounOfIcon(
     if (text === "apple" && !APPLE_SETS.has(set) && !/food|fruit|whole|one/.test(name)) return null;
     if (AMBIGUOUS_ALONE.has(text) && !LITERAL_SETS.has(set)) return null;
     if (set !== "game-icons" && NEEDS_COMPANY.get(found)?.test(text) === false) return null;
-    if (/^(notebook|hi hat|hat glasses|key cap|small caps|koala bear|grin stars)$/.test(text)) {
+    if (
+      /^(palm|notebook|hi hat|hat glasses|key cap|small caps|koala bear|grin stars)$/.test(text)
+    ) {
       return null;
     }
     // A name of several words is trusted when dictionaries or other collections know it too.
@@ -419,13 +421,13 @@ export function isHeldOutStamp(file: string): boolean {
 
 /** Folders of stamps that show signs, letters, coins and other things without a useful noun. */
 const SKIPPED_STAMPS =
-  /\/(symbols\/(money|math|alphabets|faces|music|chess|shapes)|town\/(flags|roadsigns)|ammunition|space\/moon)\//;
+  /\/(symbols\/(money|math|alphabets|faces|music|chess|shapes)|town\/(flags|roadsigns)|ammunition|space\/moon)\/|\/halloween\/grave-/;
 
 /** Stamps whose description names something other than what they mainly show. */
 const REJECTED_STAMPS = new Set(
   `party-horn-in party-horn-out spider_football penguin_with_spider spider_fly chick-in-egg
   pitcher_small dreydl-hay dreydl-shin dreydl-nun dreydl-gimmel hair_manga f22_raptor plane boxcar
-  5_jupiter 7_uranus 8_neptune 4_mars pasta_pot woman_dancing man_in_suit girl_in_wheelchair`.split(
+  bunny-egg chick-hatched tanker 0_sun 1_mercury 5_jupiter 7_uranus 8_neptune 4_mars pasta_pot woman_dancing man_in_suit girl_in_wheelchair`.split(
     /\s+/,
   ),
 );
@@ -454,6 +456,8 @@ function readStamps(root: string, book: NounBook): Source[] {
   for (const folder of folders(root).stamps) {
     for (const file of filesBelow(folder)) {
       if (!/\.(png|svg)$/.test(file) || /_mirror/.test(file) || SKIPPED_STAMPS.test(file)) continue;
+      // The same drawing twice; some of the SVG files lack a view box and come out cropped.
+      if (file.endsWith(".svg") && existsSync(file.replace(/svg$/, "png"))) continue;
       if (REJECTED_STAMPS.has(basename(file, extname(file)))) continue;
       const text = file.replace(/\.(png|svg)$/, ".txt");
       const description = existsSync(text) ? readFileSync(text, "utf8").split("\n")[0]! : "";
@@ -497,7 +501,6 @@ const BACKGROUND_NOUNS: Record<string, string | null> = {
   "Silk.png": null,
   "Spring.png": null,
   "Waves.png": null,
-  "GreenTraditional.jpg": null,
   "Stripes.png": null,
 };
 

@@ -150,6 +150,10 @@ export const REJECTED_NOUNS: ReadonlySet<string> = new Set([
   wild wind window windows wireless word work working works workspace world wrap wrapper wrist
   write writer xray yellow yen yoke zip zone zoom
   `),
+  "antarctica",
+  "pix",
+  "coil",
+  "diode",
   // Of more than one word.
   "black hole",
   "rest area",

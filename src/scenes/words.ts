@@ -2,23 +2,21 @@
 
 /** Nouns that are plural as they stand: "a pair of scissors", "scissors". */
 const PLURAL_ONLY = new Set(
-  `scissors glasses pants cherries grapes jeans shorts goggles binoculars sunglasses stairs headphones
-  french fries pliers tongs chopsticks rocks clothes noodles castanets clinking glasses peanuts beans
-  eyeglasses spectacles bubbles wind chime strings footprints sparkles`
-    .split("\n")
-    .flatMap((line) => line.trim().split(" "))
-    .concat(["french fries", "clinking glasses"]),
+  `scissors,glasses,pants,cherries,grapes,jeans,shorts,goggles,binoculars,sunglasses,stairs,
+  headphones,french fries,fries,pliers,tongs,rocks,clothes,clinking glasses,eyeglasses,bleachers,
+  briefs,bones,teeth,chains,bellows,shears,hops,brass knuckles`.split(/,\s*/),
 );
 /** Of these, the ones that come as pairs. */
-const PAIRS = new Set(["scissors", "glasses", "pants", "jeans", "shorts", "goggles", "binoculars"]);
-PAIRS.add("sunglasses").add("headphones").add("pliers").add("tongs").add("chopsticks");
+const PAIRS = new Set(
+  "scissors,glasses,pants,jeans,shorts,goggles,binoculars,sunglasses,pliers,shears".split(","),
+);
 
 /** Nouns without a plural and without an article: "some bread". */
 const MASS = new Set(
   `bread cheese broccoli corn candy grass sand sea snow water wood bark sky bacon rice butter milk
   honey meat popcorn soap sushi spaghetti beer wine wheat tea soup salt sugar luggage baggage
   chocolate custard tofu curry furniture lavender thyme ginger tape glue jewelry meadow bamboo
-  confetti cannabis ice ice-cream-less tobacco hay cotton lace`.split(/\s+/),
+  confetti cannabis ice tobacco hay cotton lace`.split(/\s+/),
 );
 
 const IRREGULAR: Readonly<Record<string, string>> = {

@@ -7,6 +7,7 @@ import { reachable } from "../graph/tensor.js";
 import type { GroupViTConfig } from "../model/config.js";
 import { nativeGrid } from "../model/image-tower.js";
 import type { Outputs } from "../model/inference.js";
+import { causalMask } from "../runtime/engine.js";
 import type { CreateSession, Session, SessionOptions, Value } from "../runtime/session.js";
 import { floats } from "../runtime/session.js";
 import type { Tower, TrainingGraphOptions } from "./graphs.js";
@@ -367,15 +368,6 @@ function addWeighted(sums: Feeds, name: string, value: Value, weight: number): v
   const sum = sums[name] ?? zeros(value.shape);
   sums[name] = sum;
   for (let i = 0; i < sum.data.length; i++) sum.data[i]! += value.data[i]! * weight;
-}
-
-/** [1, 1, tokens, tokens]: minus infinity where a token would see what follows it. */
-export function causalMask(tokens: number): Float32Array {
-  const mask = new Float32Array(tokens * tokens);
-  for (let row = 0; row < tokens; row++) {
-    mask.fill(Number.NEGATIVE_INFINITY, row * tokens + row + 1, (row + 1) * tokens);
-  }
-  return mask;
 }
 
 async function compile(

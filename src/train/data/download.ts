@@ -15,7 +15,7 @@ import {
   type FetchLimits,
   fetchPicture,
 } from "./fetch-picture.js";
-import { writeAtomically } from "./files.js";
+import { writeAtomically, writeFully } from "./files.js";
 import { sizeFault } from "./prepare.js";
 import { sampleFiles } from "./shard.js";
 import { captionFault } from "./source.js";
@@ -136,7 +136,7 @@ async function claimFolder(folder: string, settings: Settings): Promise<void> {
   const own = `${JSON.stringify({ layout, rowsPerShard, shortSide })}\n`;
   const path = join(folder, "download.json");
   if (!existsSync(path)) {
-    await writeAtomically(path, async (file) => void (await file.write(own)));
+    await writeAtomically(path, (file) => file.writeFile(own));
   } else if ((await readFile(path, "utf8")) !== own) {
     throw new ConfigError(`${path}: the folder was begun with other settings; use a new folder`);
   }
@@ -223,10 +223,7 @@ async function openPart(shard: string, digest: string): Promise<PartFiles> {
     }
   }
   await archive.truncate(end);
-  await writeAtomically(
-    ledgerPath,
-    async (file) => void (await file.write(`${kept.join("\n")}\n`)),
-  );
+  await writeAtomically(ledgerPath, (file) => file.writeFile(`${kept.join("\n")}\n`));
   return { archive, ledger: await open(ledgerPath, "a"), end, done };
 }
 
@@ -263,12 +260,12 @@ async function downloadPart(
           const key = `${String(number).padStart(5, "0")}${String(row).padStart(5, "0")}`;
           const sample = { key, image: result, caption: rows[row]!.caption };
           for (const bytes of sampleFiles(key, sample)) {
-            await part.archive.write(bytes, 0, bytes.length, part.end);
+            await writeFully(part.archive, bytes, part.end);
             part.end += bytes.length;
           }
           line = { row, end: part.end };
         }
-        await part.ledger.write(`${JSON.stringify(line)}\n`);
+        await part.ledger.appendFile(`${JSON.stringify(line)}\n`);
         count(typeof result === "string" ? result : undefined);
         onProgress?.(structuredClone(total));
       });
@@ -282,7 +279,7 @@ async function downloadPart(
       signal,
       async (row) => store(row, await downloadRow(rows[row]!, settings, signal)),
     );
-    await part.archive.write(tarEnd(), 0, tarEnd().length, part.end);
+    await writeFully(part.archive, tarEnd(), part.end);
     await part.archive.sync();
   } finally {
     await part.archive.close();
@@ -290,7 +287,7 @@ async function downloadPart(
   }
   // Statistics first: a shard counts as finished when both are there.
   const stored = `${JSON.stringify({ ...statistics, list: digest })}\n`;
-  await writeAtomically(`${shard}.json`, async (file) => void (await file.write(stored)));
+  await writeAtomically(`${shard}.json`, (file) => file.writeFile(stored));
   await rename(`${shard}.tar.partial`, `${shard}.tar`);
   await rm(`${shard}.ledger`);
 }

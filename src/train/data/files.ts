@@ -20,3 +20,16 @@ export async function writeAtomically(
     throw error;
   }
 }
+
+/** Writes all of `bytes` at `position`; a single `write` may stop short, on a full disk above all. */
+export async function writeFully(
+  file: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    const left = bytes.length - written;
+    written += (await file.write(bytes, written, left, position + written)).bytesWritten;
+  }
+}

@@ -75,11 +75,11 @@ export async function writeShards(
       for (let i = 0; i < samplesPerShard && !next.done; i++) {
         signal?.throwIfAborted();
         const key = String(number * samplesPerShard + i).padStart(9, "0");
-        await file.writev(sampleFiles(key, next.value));
+        for (const bytes of sampleFiles(key, next.value)) await file.writeFile(bytes);
         written.samples++;
         next = await samples.next();
       }
-      await file.write(tarEnd());
+      await file.writeFile(tarEnd());
     });
     written.shards.push(path);
     onProgress?.(written.shards.length, written.samples);

@@ -8,6 +8,7 @@ import {
   type Compressors,
   parquetMetadataAsync,
   parquetReadObjects,
+  snappyUncompress,
 } from "hyparquet";
 import { InputError } from "../../errors.js";
 import { LIMITS } from "./source.js";
@@ -144,9 +145,27 @@ async function* readJsonLines(path: string, signal?: AbortSignal): AsyncGenerato
   if (rest.trim() !== "") yield parse(rest);
 }
 
+/** A page that claims to unpack to more than any of these codecs could is hostile. */
+function checkedLength(input: Uint8Array, outputLength: number, ratio: number): number {
+  if (!(outputLength >= 0 && outputLength <= input.length * ratio + 64)) {
+    throw new InputError(`Parquet page: ${input.length} bytes cannot unpack to ${outputLength}`);
+  }
+  // zlib wants a bound of at least one byte, also for empty pages.
+  return Math.max(1, outputLength);
+}
+
+/** Largest expansion of deflate (1032) and of snappy (64 bytes for 3), and a bound for brotli. */
 const compressors: Compressors = {
-  GZIP: (input, outputLength) => gunzipSync(input, { maxOutputLength: outputLength }),
-  BROTLI: (input, outputLength) => brotliDecompressSync(input, { maxOutputLength: outputLength }),
+  GZIP: (input, outputLength) =>
+    gunzipSync(input, { maxOutputLength: checkedLength(input, outputLength, 1032) }),
+  BROTLI: (input, outputLength) =>
+    brotliDecompressSync(input, { maxOutputLength: checkedLength(input, outputLength, 4096) }),
+  SNAPPY: (input, outputLength) => {
+    checkedLength(input, outputLength, 22);
+    const output = new Uint8Array(outputLength);
+    snappyUncompress(input, output);
+    return output;
+  },
 };
 
 async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<TableRecord> {

@@ -2,21 +2,34 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
-import { type PrepareConfig, preparer } from "./prepare.js";
-import { boundedPrepare, type WorkerReply, type WorkerRequest } from "./workers.js";
+import { preparer } from "./prepare.js";
+import {
+  boundedPrepare,
+  slotView,
+  type WorkerReply,
+  type WorkerRequest,
+  type WorkerStart,
+} from "./workers.js";
 
 // Pictures are decoded side by side already; libvips need not split each one over threads.
 sharp.concurrency(1);
 sharp.cache(false);
 
-const prepare = boundedPrepare(preparer(workerData as PrepareConfig));
+const start = workerData as WorkerStart;
+const prepare = boundedPrepare(preparer(start.config));
 
-parentPort!.on("message", async ({ id, sample, seed }: WorkerRequest) => {
+parentPort!.on("message", async ({ slot, sample, seed }: WorkerRequest) => {
+  let reply: WorkerReply;
   try {
     const result = await prepare(sample, seed);
-    const reply: WorkerReply = { id, result };
-    parentPort!.postMessage(reply, "pixels" in result ? [result.pixels.buffer as ArrayBuffer] : []);
+    if ("skipped" in result) {
+      reply = { slot, skipped: result.skipped };
+    } else {
+      slotView(start, slot).set(result.pixels);
+      reply = { slot, caption: result.caption, prompts: result.prompts };
+    }
   } catch (error) {
-    parentPort!.postMessage({ id, error: String(error) } satisfies WorkerReply);
+    reply = { slot, error: String(error) };
   }
+  parentPort!.postMessage(reply);
 });

@@ -1,0 +1,208 @@
+// A loaded model: its two graphs on the engine, made when first needed, and plain numbers in and out.
+
+import { InputError } from "../errors.js";
+import type { WeightFormat } from "../graph/onnx.js";
+import { toOnnx } from "../graph/onnx.js";
+import type { GroupViTConfig } from "../model/config.js";
+import { nativeGrid } from "../model/image-tower.js";
+import { imageGraph, textGraph } from "../model/inference.js";
+import type { PositionMode } from "../model/positions.js";
+import { interpolatePositions } from "../model/positions.js";
+import type { CreateSession, Device, Session, SessionOptions, Value } from "./session.js";
+import { floats } from "./session.js";
+
+const POSITIONS = "vision_model.embeddings.position_embeddings";
+/** Token rows that go through the text tower at once: bounds its memory. */
+const MAX_TEXT_TOKENS = 4096;
+
+export interface EngineOptions extends SessionOptions {
+  /** Weights in the engine: `fp32`, `fp16` (half the file, computed in fp32) or `int8`. */
+  format?: WeightFormat;
+  /** How position embeddings follow other picture sizes; default: the authors' way. */
+  positions?: PositionMode;
+}
+
+/** What the image tower gives for a batch of equally sized windows. */
+export interface ImageFeatures {
+  /** [batch, dim], not normalised. */
+  image: Float32Array;
+  /** [batch, segments, dim], not normalised. */
+  segments: Float32Array;
+  /** Per grouping block [batch, groups, tokens], soft. */
+  assignments: Float32Array[];
+  /** Groups of each grouping block. */
+  groups: number[];
+}
+
+/** Runs the two towers. Weights are handed to the engine's sessions and then forgotten. */
+export class Engine {
+  private imageSession?: Promise<Session>;
+  private textSession?: Promise<Session>;
+  private readonly positionTable: Float32Array;
+  private readonly positionCache = new Map<string, Float32Array>();
+  /** Parameter of the logit scale (a logarithm). */
+  readonly logitScale: number;
+
+  /**
+   * @param weights by checkpoint name; entries are removed as the sessions take them over
+   */
+  constructor(
+    readonly config: GroupViTConfig,
+    private readonly weights: Map<string, Float32Array>,
+    private readonly createSession: CreateSession,
+    readonly options: EngineOptions = {},
+  ) {
+    this.positionTable = weights.get(POSITIONS)!;
+    this.logitScale = weights.get("logit_scale")![0]!;
+  }
+
+  get device(): Device {
+    return this.options.device ?? "cpu";
+  }
+
+  /**
+   * Encodes windows of one size.
+   *
+   * @param patches [batch, rows * columns, patch * patch * channels]
+   */
+  async encodeImages(
+    patches: Float32Array,
+    batch: number,
+    rows: number,
+    columns: number,
+  ): Promise<ImageFeatures> {
+    const { vision } = this.config;
+    const inside = vision.patchSize ** 2 * vision.numChannels;
+    this.imageSession ??= this.open(imageGraph(this.config), /^(vision_model|visual_projection)\./);
+    const session = await this.imageSession;
+    const count = rows * columns;
+    const result = await session.run({
+      patches: { shape: [batch, count, inside], data: patches },
+      positions: { shape: [1, count, vision.hiddenSize], data: this.positions(rows, columns) },
+    });
+    const assignments: Value[] = [];
+    while (result[`assignment_${assignments.length}`]) {
+      assignments.push(result[`assignment_${assignments.length}`]!);
+    }
+    return {
+      image: floats(result, "image_features"),
+      segments: floats(result, "segment_features"),
+      assignments: assignments.map(({ data }) => data as Float32Array),
+      groups: assignments.map(({ shape }) => shape[1]!),
+    };
+  }
+
+  /**
+   * Encodes prompts, those of similar length together, never padded beyond the longest of them.
+   *
+   * @param prompts token ids with start and end tokens
+   * @returns one [dim] per prompt, not normalised
+   */
+  async encodeTexts(
+    prompts: readonly (readonly number[])[],
+    signal?: AbortSignal,
+  ): Promise<Float32Array[]> {
+    const { text } = this.config;
+    this.textSession ??= this.open(textGraph(this.config), /^(text_model|text_projection)\./);
+    const session = await this.textSession;
+    const order = prompts.map((_, i) => i).sort((a, b) => prompts[a]!.length - prompts[b]!.length);
+    const features = new Array<Float32Array>(prompts.length);
+    for (let start = 0; start < order.length; ) {
+      signal?.throwIfAborted();
+      // Ascending lengths: the last prompt of a part is its longest.
+      let end = start + 1;
+      while (
+        end < order.length &&
+        (end + 1 - start) * prompts[order[end]!]!.length <= MAX_TEXT_TOKENS
+      ) {
+        end++;
+      }
+      const part = order.slice(start, end);
+      const result = await session.run(
+        textFeeds(
+          part.map((i) => prompts[i]!),
+          text,
+        ),
+      );
+      const rows = floats(result, "text_features");
+      const dim = this.config.projectionDim;
+      part.forEach((prompt, i) => {
+        features[prompt] = rows.slice(i * dim, (i + 1) * dim);
+      });
+      start = end;
+    }
+    return features;
+  }
+
+  async release(): Promise<void> {
+    for (const session of [this.imageSession, this.textSession]) await (await session)?.release();
+  }
+
+  private async open(outputs: ReturnType<typeof imageGraph>, part: RegExp): Promise<Session> {
+    const onnx = toOnnx(outputs, { weights: this.weights, format: this.options.format });
+    const session = await this.createSession(onnx, this.options);
+    for (const name of this.weights.keys()) if (part.test(name)) this.weights.delete(name);
+    return session;
+  }
+
+  private positions(rows: number, columns: number): Float32Array {
+    const key = `${rows}x${columns}`;
+    let positions = this.positionCache.get(key);
+    if (!positions) {
+      const side = nativeGrid(this.config.vision);
+      positions = interpolatePositions(
+        this.positionTable,
+        { rows: side, columns: side },
+        this.config.vision.hiddenSize,
+        rows,
+        columns,
+        this.options.positions ?? "authors",
+      );
+      // Pictures come in few sizes; a stream of many must not fill the memory.
+      if (this.positionCache.size >= 16) this.positionCache.clear();
+      this.positionCache.set(key, positions);
+    }
+    return positions;
+  }
+}
+
+/** Inputs of the text graph for prompts padded to the longest of them. */
+export function textFeeds(
+  prompts: readonly (readonly number[])[],
+  config: GroupViTConfig["text"],
+): Record<string, Value> {
+  const tokens = Math.max(...prompts.map((prompt) => prompt.length));
+  if (tokens > config.maxPositionEmbeddings) {
+    throw new InputError(
+      `a prompt has ${tokens} tokens, the model reads ${config.maxPositionEmbeddings}`,
+    );
+  }
+  const ids = new Int32Array(prompts.length * tokens);
+  const ends = new Int32Array(prompts.length);
+  prompts.forEach((prompt, row) => {
+    ids.set(prompt, row * tokens);
+    ends[row] = row * tokens + endOfText(prompt);
+  });
+  return {
+    ids: { shape: [prompts.length, tokens], data: ids },
+    positions: { shape: [tokens], data: Int32Array.from({ length: tokens }, (_, i) => i) },
+    mask: { shape: [1, 1, tokens, tokens], data: causalMask(tokens) },
+    ends: { shape: [prompts.length], data: ends },
+  };
+}
+
+/** Where the end-of-text token stands: the arg max of the ids, the first of equals. */
+export function endOfText(ids: readonly number[]): number {
+  let best = 0;
+  for (let i = 1; i < ids.length; i++) if (ids[i]! > ids[best]!) best = i;
+  return best;
+}
+
+/** [tokens, tokens]: minus infinity where a token would see what follows it. */
+export function causalMask(tokens: number): Float32Array {
+  const mask = new Float32Array(tokens * tokens);
+  for (let row = 0; row < tokens; row++) {
+    mask.fill(Number.NEGATIVE_INFINITY, row * tokens + row + 1, (row + 1) * tokens);
+  }
+  return mask;
+}
