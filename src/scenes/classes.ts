@@ -1,7 +1,7 @@
 // The 158 everyday nouns that evaluation knows, and the rules that find them in names and descriptions.
 
-import { readFileSync } from "node:fs";
 import { InputError } from "../errors.js";
+import { CLASS_RULE_LINES } from "./data/classes.js";
 
 /** One noun and how to recognise it. */
 export interface ClassRule {
@@ -63,10 +63,8 @@ export function parseClassRules(text: string): ClassRule[] {
   return rules;
 }
 
-/** The rules of `data/classes.txt`; a mask's value i + 1 means entry i. */
-export const CLASS_RULES: readonly ClassRule[] = parseClassRules(
-  readFileSync(new URL("./data/classes.txt", import.meta.url), "utf8"),
-);
+/** The rules of `data/classes.ts`; a mask's value i + 1 means entry i. */
+export const CLASS_RULES: readonly ClassRule[] = parseClassRules(CLASS_RULE_LINES);
 
 /** Names in mask order: index 0 is the background, index i + 1 the i-th rule. */
 export const CLASS_NAMES: readonly string[] = [
