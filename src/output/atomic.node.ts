@@ -1,15 +1,16 @@
-// Files that are either there in full or not at all.
+// Files that are either there in full or not at all, and names that any file system takes.
 
 import { randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 
-/** Writes a file under a temporary name in the same folder, then renames it. */
+/**
+ * Writes a file under a temporary name in the same folder, flushes it, then renames it. Readers see
+ * the old file or the new one; after a failure the folder is as it was.
+ */
 export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
-  const temporary = join(
-    dirname(path),
-    `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`,
-  );
+  // Not made from the file's own name: that may already be as long as the file system allows.
+  const temporary = join(dirname(path), `.${randomBytes(9).toString("hex")}.tmp`);
   try {
     const file = await open(temporary, "wx");
     try {
@@ -23,4 +24,32 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string):
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** Room for an extension and a number within the 255 bytes that file systems allow. */
+const MAX_NAME_BYTES = 120;
+const WINDOWS_DEVICE = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)/i;
+
+/**
+ * A file name made from any text: letters and digits of all scripts, ".", "_" and "-" stay, the rest
+ * becomes "-". Never empty, hidden, a path, a device of Windows, or longer than 120 bytes of UTF-8.
+ * Different texts may give the same name.
+ */
+export function safeName(text: string): string {
+  const plain = text
+    .slice(0, 4 * MAX_NAME_BYTES)
+    .normalize("NFC")
+    .replace(/[^\p{L}\p{M}\p{N}._-]+/gu, "-")
+    .replace(/\.{2,}/g, ".")
+    .replace(/^[-.]+/, "");
+  let name = "";
+  let bytes = 0;
+  for (const character of plain) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > MAX_NAME_BYTES) break;
+    name += character;
+  }
+  name = name.replace(/[-.]+$/, ""); // Windows drops a dot at the end
+  if (name === "") return "unnamed";
+  return WINDOWS_DEVICE.test(name) ? `x-${name.slice(0, MAX_NAME_BYTES - 2)}` : name;
 }

@@ -1,6 +1,6 @@
 // A grid of pictures with captions, for reviews: many results on one page.
 
-import sharp from "sharp";
+import sharp, { type OverlayOptions } from "sharp";
 import { InputError } from "../errors.js";
 import type { Picture } from "../input/picture.js";
 import { resizePicture, toPicture } from "./encode.node.js";
@@ -25,7 +25,7 @@ export interface ContactSheetOptions {
 const MAX_PIXELS = 4e8;
 
 /**
- * Lays pictures out in rows, each fitted into a cell with its caption below. All cells have the shape
+ * Lays pictures out in rows, each fitted into a cell with its caption above. All cells have the shape
  * of the widest and the tallest fitted picture.
  * @throws InputError for no picture, or a sheet of more than 400 megapixels
  */
@@ -47,12 +47,12 @@ export async function renderContactSheet(
   });
   const cellWidth = Math.max(font * 10, ...sizes.map(({ width }) => width));
   const cellHeight = Math.max(...sizes.map(({ height }) => height));
-  const captionHeight = Math.round(font * 2.4);
+  const captionHeight = Math.round(font * 2.5);
   const titleSize = Math.round(font * 1.5);
-  const head = gap + Math.round(titleSize * 1.8);
+  const head = gap + Math.round(titleSize * 1.3);
   const width = gap + used * (cellWidth + gap);
   const rows = Math.ceil(cells.length / used);
-  const height = head + rows * (cellHeight + captionHeight) + gap - Math.round(font * 0.6);
+  const height = head + rows * (cellHeight + captionHeight) + gap;
   if (width * height > MAX_PIXELS) {
     throw new InputError(
       `Contact sheet of ${width} x ${height}: give fewer pictures or smaller cells.`,
@@ -65,7 +65,7 @@ export async function renderContactSheet(
     text.push(`<path fill="#1f2328" d="${textPath(fitted, x, y, size, "bold")}"/>`);
   };
   write(title, gap, gap + titleSize, titleSize, width - 2 * gap);
-  const layers: sharp.OverlayOptions[] = [];
+  const layers: OverlayOptions[] = [];
   for (let i = 0; i < cells.length; i++) {
     const left = gap + (i % used) * (cellWidth + gap);
     const top = head + Math.floor(i / used) * (cellHeight + captionHeight);
@@ -74,9 +74,9 @@ export async function renderContactSheet(
       input: fitted.data,
       raw: { width: fitted.width, height: fitted.height, channels: 3 },
       left,
-      top,
+      top: top + captionHeight,
     });
-    write(cells[i].caption, left, top + fitted.height + font * 1.35, font, cellWidth);
+    write(cells[i].caption, left, top + captionHeight - Math.round(font * 0.6), font, cellWidth);
   }
   layers.push({ input: svg(width, height, text), left: 0, top: 0 });
   return toPicture(

@@ -1,6 +1,6 @@
 // Drawn pictures to PNG or JPEG bytes.
 
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import { InputError } from "../errors.js";
 import type { Picture } from "../input/picture.js";
 
@@ -24,7 +24,7 @@ export async function encodePicture(picture: Picture, format: PictureFormat): Pr
 }
 
 /** A picture as the start of a sharp pipeline. */
-export function fromPicture({ width, height, data }: Picture): sharp.Sharp {
+export function fromPicture({ width, height, data }: Picture): Sharp {
   return sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
 }
 
@@ -39,7 +39,7 @@ export async function resizePicture(
 }
 
 /** The end of a sharp pipeline as a picture. */
-export async function toPicture(image: sharp.Sharp): Promise<Picture> {
+export async function toPicture(image: Sharp): Promise<Picture> {
   const { data, info } = await image.removeAlpha().raw().toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
 }

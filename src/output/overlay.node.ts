@@ -1,7 +1,7 @@
 // The picture with its segmentation laid over it: tinted regions, crisp outlines, a name in the middle
 // of each region, and a legend. Everything scales with the picture; small pictures are enlarged.
 
-import type sharp from "sharp";
+import type { OverlayOptions as Layer } from "sharp";
 import type { Picture } from "../input/picture.js";
 import { blendOverlay, paintOutlines } from "./blend.js";
 import {
@@ -73,7 +73,7 @@ export async function renderOverlay(
   const tinted = { ...large, data: rgb };
   if (!labels && !legend) return tinted;
 
-  const layers: sharp.OverlayOptions[] = labels ? labelChips(map, palette, size) : [];
+  const layers: Layer[] = labels ? labelChips(map, palette, size) : [];
   if (!legend) return toPicture(fromPicture(tinted).composite(layers));
   // A narrow picture is widened with white until a legend has room for words.
   const width = Math.max(large.width, Math.round(size * 16));
@@ -104,7 +104,7 @@ interface Box {
 }
 
 /** A chip with the label for each region that has room for one, and for each label's largest. */
-function labelChips(map: LabelMap, palette: Uint8Array, size: number): sharp.OverlayOptions[] {
+function labelChips(map: LabelMap, palette: Uint8Array, size: number): Layer[] {
   const height = Math.round(size * 1.55);
   const padding = Math.round(size * 0.5);
   const edge = Math.round(size * 0.3);
@@ -112,7 +112,7 @@ function labelChips(map: LabelMap, palette: Uint8Array, size: number): sharp.Ove
   if (maxText < size * 2 || map.height < height + 2 * edge) return [];
   const placed: Box[] = [];
   const named = new Set<number>();
-  const chips: sharp.OverlayOptions[] = [];
+  const chips: Layer[] = [];
   for (const region of regions(map)) {
     if (map.background && region.value === 0) continue;
     const first = !named.has(region.value);

@@ -7,7 +7,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import opentype from "opentype.js";
+import opentype, { type Font } from "opentype.js";
 import { shorten } from "./label-text.js";
 
 export type Weight = "regular" | "bold";
@@ -19,9 +19,9 @@ const FILES: Record<Weight, string> = {
 /** Height of DejaVu's capitals, as a share of the font size. */
 export const CAP_HEIGHT = 0.729;
 
-const fonts = new Map<Weight, opentype.Font>();
+const fonts = new Map<Weight, Font>();
 
-function font(weight: Weight): opentype.Font {
+function font(weight: Weight): Font {
   let loaded = fonts.get(weight);
   if (loaded === undefined) {
     const file = readFileSync(createRequire(import.meta.url).resolve(FILES[weight]));
