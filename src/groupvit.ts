@@ -1,7 +1,6 @@
 // The main interface: load a model, encode a picture once, segment it by any words as often as you like.
 
-import { toFloat32 } from "./checkpoint/dtypes.js";
-import { isBuffer } from "./checkpoint/shapes.js";
+import { graphWeights } from "./checkpoint/weights.js";
 import { ConfigError, InputError } from "./errors.js";
 import type { WeightFormat } from "./graph/onnx.js";
 import type { DecodeOptions } from "./input/limits.js";
@@ -16,7 +15,7 @@ import { loadTokenizer } from "./input/tokenizer.js";
 import { parseLabels } from "./input/vocabularies.js";
 import type { GroupViTConfig } from "./model/config.js";
 import type { PositionMode } from "./model/positions.js";
-import type { LoadedCheckpoint, OpenOptions, Platform } from "./platform.js";
+import type { LoadedCheckpoint, ModelSource, OpenOptions, Platform } from "./platform.js";
 import type { ImageFeatures } from "./runtime/engine.js";
 import { Engine } from "./runtime/engine.js";
 import type { Device } from "./runtime/session.js";
@@ -41,6 +40,8 @@ export interface LoadOptions extends OpenOptions {
   device?: Device;
   /** Threads within one operation. Default: the engine's choice. */
   threads?: number;
+  /** Browsers only: folder or address of the engine's wasm file. Default: beside the script. */
+  wasmPath?: string;
   /** Weights in the engine. `int8` is fastest, and moves masks on some pictures. Default `fp32`. */
   dtype?: WeightFormat;
   /** Whose tokenizer. Default: the authors', which trained the model. */
@@ -143,15 +144,12 @@ export class GroupViTBase<Source> {
   /** Loads a model; used by the entry points' `GroupViT.load`. */
   static async open<Source>(
     platform: Platform<Source>,
-    model: string | undefined,
+    model: ModelSource | undefined,
     options: LoadOptions,
   ): Promise<GroupViTBase<Source>> {
     const checkpoint = await platform.openCheckpoint(model, options);
     const { config } = checkpoint;
-    const weights = new Map<string, Float32Array>();
-    for (const [name, tensor] of checkpoint.tensors) {
-      if (!isBuffer(name) || name.includes(".running_")) weights.set(name, toFloat32(tensor));
-    }
+    const weights = graphWeights(checkpoint.tensors);
     const tokenizer = loadTokenizer({
       kind: options.tokenizer,
       files: checkpoint.files,
@@ -172,6 +170,7 @@ export class GroupViTBase<Source> {
     const engine = new Engine(config, weights, platform.createSession, {
       device: options.device,
       threads: options.threads,
+      wasmPath: options.wasmPath,
       format: options.dtype,
       positions: options.positions,
     });

@@ -3,7 +3,9 @@
 import type { LoadOptions } from "./groupvit.js";
 import { GroupViTBase } from "./groupvit.js";
 import type { PictureSource } from "./input/decode.node.js";
+import type { ModelSource } from "./platform.js";
 import { nodePlatform } from "./platform.node.js";
+import { transformers } from "./transformers.js";
 
 /** A loaded model: see `encode`, and `segment`, `classify` and `groups` of what it gives. */
 export type GroupViT = GroupViTBase<PictureSource>;
@@ -16,7 +18,53 @@ export const GroupViT = {
    *   `nvidia/groupvit-gcc-yfcc`, or nothing for the bundled model
    * @throws CheckpointError, ConfigError or HubError with the way out
    */
-  load(model?: string, options: LoadOptions = {}): Promise<GroupViT> {
+  load(model?: ModelSource, options: LoadOptions = {}): Promise<GroupViT> {
     return GroupViTBase.open(nodePlatform, model, options);
   },
 };
+
+/** Hugging Face's classes in camel case. */
+export const { GroupViTModel, AutoProcessor } = transformers(nodePlatform);
+
+// Parts, for programs that do more than segment: each has its own documentation.
+export { hubSettings } from "./checkpoint/hub.node.js";
+export type { Checkpoint } from "./checkpoint/load.node.js";
+export { loadCheckpoint } from "./checkpoint/load.node.js";
+export { readSafetensors } from "./checkpoint/safetensors.js";
+export { huggingFaceFiles } from "./checkpoint/save.js";
+export { saveAuthors, saveHuggingFace } from "./checkpoint/save.node.js";
+export { torchChunks } from "./checkpoint/torch.js";
+export {
+  CheckpointError,
+  ConfigError,
+  HubError,
+  InputError,
+  PictureError,
+} from "./errors.js";
+export type {
+  EncodedPicture,
+  EncodeOptions,
+  GroupStage,
+  LoadOptions,
+  Ranked,
+  Segmentation,
+  SegmentOptions,
+} from "./groupvit.js";
+export type { PictureSource } from "./input/decode.node.js";
+export { decodePicture } from "./input/decode.node.js";
+export type { DecodeOptions } from "./input/limits.js";
+export type { Picture } from "./input/picture.js";
+export type { PromptSet } from "./input/prompts.js";
+export { tokenizerFiles } from "./input/tokenizer.js";
+export type { Vocabulary } from "./input/vocabularies.js";
+export { parseLabels, readLabelsFile, VOCABULARIES } from "./input/vocabularies.js";
+export type { GroupDrawing, GroupMode } from "./output/groups.node.js";
+export { drawGroups, GROUP_MODES } from "./output/groups.node.js";
+export { drawOverlay } from "./output/overlay.node.js";
+export { labelPalette } from "./output/palette.js";
+export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
+export type { PictureReport } from "./output/report-json.js";
+export { reportPicture } from "./output/report-json.js";
+export { formatTable } from "./output/table.js";
+export { BUNDLED_MODEL, resolveModel } from "./platform.node.js";
+export { Tensor } from "./transformers.js";

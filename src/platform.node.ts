@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { downloadModel } from "./checkpoint/hub.node.js";
 import { isHubId } from "./checkpoint/hub-files.js";
 import { loadCheckpoint } from "./checkpoint/load.node.js";
+import { openFiles } from "./checkpoint/model-files.js";
 import { CheckpointError } from "./errors.js";
 import type { PictureSource } from "./input/decode.node.js";
 import { decodePicture } from "./input/decode.node.js";
-import type { LoadedCheckpoint, OpenOptions, Platform } from "./platform.js";
+import type { LoadedCheckpoint, ModelSource, OpenOptions, Platform } from "./platform.js";
 import { createSession } from "./runtime/session.node.js";
 import { openWordStore } from "./segment/word-store.node.js";
 
@@ -29,9 +30,10 @@ export async function resolveModel(
 }
 
 async function openCheckpoint(
-  model: string | undefined,
+  model: ModelSource | undefined,
   options: OpenOptions,
 ): Promise<LoadedCheckpoint> {
+  if (typeof model === "object") return openFiles(model);
   return loadCheckpoint(await resolveModel(model, options));
 }
 

@@ -17,6 +17,12 @@ export interface LoadedCheckpoint {
   source: string;
 }
 
+/** Files of a model by name (`config.json`, `model.safetensors`, ...): bytes, texts, or `File` objects. */
+export type ModelFiles = Readonly<Record<string, Uint8Array | Blob | string>>;
+
+/** A model by name (a folder, a file, an address or a Hub id, as the platform has them), or its files. */
+export type ModelSource = string | ModelFiles;
+
 export interface OpenOptions {
   /** Hub revision: branch, tag or commit. Default `main`. */
   revision?: string;
@@ -32,8 +38,8 @@ export interface OpenOptions {
 export interface Platform<Source> {
   createSession: CreateSession;
   decodePicture(source: Source, options?: DecodeOptions): Promise<Picture>;
-  /** Opens a model folder, a checkpoint file, a Hub id, or the bundled model if nothing is named. */
-  openCheckpoint(model: string | undefined, options: OpenOptions): Promise<LoadedCheckpoint>;
+  /** Opens a model folder, a checkpoint file, a Hub id, files, or the bundled model if none is named. */
+  openCheckpoint(model: ModelSource | undefined, options: OpenOptions): Promise<LoadedCheckpoint>;
   /** Where prompt embeddings outlive the process; absent where nothing does. */
   openWordStore?(key: string, dim: number): Promise<WordStore>;
 }

@@ -3,6 +3,7 @@
 
 import { graphWeights } from "./checkpoint/weights.js";
 import { InputError } from "./errors.js";
+import { toOnnx } from "./graph/onnx.js";
 import { normalize, patchesFromPixels } from "./input/normalize.js";
 import { classificationView, readProcessor } from "./input/processor.js";
 import type { Tokenizer } from "./input/tokenizer.js";
@@ -14,7 +15,6 @@ import type { EngineOptions, ImageFeatures } from "./runtime/engine.js";
 import { Engine, endOfText, textFeeds } from "./runtime/engine.js";
 import type { Session } from "./runtime/session.js";
 import { floats } from "./runtime/session.js";
-import { toOnnx } from "./graph/onnx.js";
 import { segmentationLogits } from "./segment/huggingface.js";
 
 /** What Hugging Face adds to an attention logit that is masked; two of them make minus infinity. */
@@ -172,7 +172,10 @@ export interface Transformers<Source> {
     fromPretrained(model?: ModelSource, options?: PretrainedOptions): Promise<GroupViTModel>;
   };
   AutoProcessor: {
-    fromPretrained(model?: ModelSource, options?: OpenOptions): Promise<PretrainedProcessor<Source>>;
+    fromPretrained(
+      model?: ModelSource,
+      options?: OpenOptions,
+    ): Promise<PretrainedProcessor<Source>>;
   };
 }
 
@@ -350,8 +353,7 @@ function maskedTextFeeds(ids: Tensor, attentionMask: Tensor | undefined, config:
   const tokens = Math.max(...rows.map(endOfText)) + 1;
   const mask = new Float32Array(texts * tokens * tokens);
   rows.forEach((row, text) => {
-    const counts = (token: number) =>
-      !attentionMask || attentionMask.data[text * length + token] !== 0;
+    const counts = (token: number) => attentionMask?.data[text * length + token] !== 0;
     if (!row.slice(0, endOfText(row) + 1).some((_, token) => counts(token))) {
       throw new InputError(
         `attentionMask: text ${text} counts no token up to its end-of-text token; ` +

@@ -20,12 +20,16 @@ export function isGlob(text: string): boolean {
  */
 export async function glob(pattern: string): Promise<string[]> {
   const found = new Set<string>();
-  for (const one of unfoldBraces(pattern.replaceAll("\\", "/"))) {
+  for (const one of unfoldBraces(withSlashes(pattern))) {
     const root = one.startsWith("/") ? "/" : "";
     const parts = one.split("/").filter((part) => part !== "");
     await match(root, parts, found, 0);
   }
   return [...found].sort(byName);
+}
+
+function withSlashes(pattern: string): string {
+  return process.platform === "win32" ? pattern.replaceAll("\\", "/") : pattern;
 }
 
 /** Every file below a folder, sorted by path; hidden ones and links to folders are left out. */
@@ -109,9 +113,7 @@ function unfoldBraces(pattern: string): string[] {
       continue;
     }
     for (const choice of inner[1]!.split(",")) {
-      open.push(
-        next.slice(0, inner.index) + choice + next.slice(inner.index + inner[0].length),
-      );
+      open.push(next.slice(0, inner.index) + choice + next.slice(inner.index + inner[0].length));
     }
   }
   return done;

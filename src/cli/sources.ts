@@ -6,7 +6,11 @@ import { basename, dirname, parse, resolve } from "node:path";
 import { InputError } from "../errors.js";
 import type { PictureSource } from "../input/decode.node.js";
 import { isUrl, shorten } from "../input/source.js";
+import { safeName } from "../output/atomic.node.js";
 import { glob, isGlob, walk } from "./glob.js";
+
+/** Whether a text is an address rather than a path. */
+const isAddress = (text: string): boolean => isUrl(text);
 
 /** One picture of a batch. */
 export interface Source {
@@ -21,8 +25,13 @@ export interface Source {
 /** Pictures that folders are searched for; other files are opened only where they are named. */
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif)$/i;
 /** What this program writes: a second run over a folder must not segment the results of the first. */
-const OWN_OUTPUT = /\.(mask|overlay|groups|(input|pred|all_groups|first_group|final_group|input_pred|input_pred_label))\.png$/i;
+const OWN_OUTPUT =
+  /\.(mask|overlay|groups|(input|pred|all_groups|first_group|final_group|input_pred|input_pred_label))\.png$/i;
 const MAX_LIST_BYTES = 64 << 20;
+/** File systems take 255 bytes; the rest is for endings and numbers. */
+const MAX_NAME_BYTES = 200;
+/** Folders that may tell files of equal names apart. */
+const MAX_FOLDERS = 20;
 
 /**
  * Finds the pictures: folders are searched with their subfolders, patterns such as "photos/*.jpg"
@@ -34,7 +43,7 @@ const MAX_LIST_BYTES = 64 << 20;
 export async function findSources(args: readonly string[]): Promise<Source[]> {
   const files = new Map<string, string>();
   const add = (file: string) => {
-    const key = isUrl(file) || file === "-" ? file : resolve(file);
+    const key = isAddress(file) || file === "-" ? file : resolve(file);
     if (!files.has(key)) files.set(key, file);
   };
   for (const arg of args) {
@@ -50,10 +59,12 @@ export async function findSources(args: readonly string[]): Promise<Source[]> {
 
 async function expand(arg: string, lists: boolean): Promise<string[]> {
   if (arg === "") throw new InputError('picture "": give the path of a picture');
-  if (arg === "-" || isUrl(arg)) return [arg];
+  if (arg === "-" || isAddress(arg)) return [arg];
   const found = await stat(arg).catch(() => undefined);
   if (found?.isDirectory()) {
-    const pictures = (await walk(arg)).filter((file) => PICTURE.test(file) && !OWN_OUTPUT.test(file));
+    const pictures = (await walk(arg)).filter(
+      (file) => PICTURE.test(file) && !OWN_OUTPUT.test(file),
+    );
     if (pictures.length === 0) {
       throw new InputError(
         `folder ${shorten(arg)}: no pictures in it (jpg, png, webp, gif, tiff, avif); give another`,
@@ -135,21 +146,22 @@ export function outputNames(files: readonly string[]): string[] {
 /** Names for one file, the shortest first. */
 function candidateNames(file: string): string[] {
   if (file === "-") return ["stdin"];
+  // What a file is called, this system takes; addresses may hold anything.
   let path = file;
-  if (isUrl(file)) {
+  let name = (text: string) => (Buffer.byteLength(text) > MAX_NAME_BYTES ? safeName(text) : text);
+  if (isAddress(file)) {
     const url = URL.canParse(file) ? new URL(file) : undefined;
     if (!url || url.host === "") return ["picture"];
-    path = `${url.host}${decodeQuietly(url.pathname)}`.replace(/\/+$/, "");
+    path = `/${url.hostname}${decodeQuietly(url.pathname)}`.replace(/\/+$/, "");
+    name = safeName;
   }
-  const { name, base, dir } = parse(path);
-  const list = [safe(name), safe(base)];
-  let suffix = safe(base);
-  for (let folder = isUrl(file) ? dir : dirname(resolve(path)); list.length < 20; ) {
-    const part = basename(folder);
-    if (part === "") break;
-    suffix = `${safe(part)}_${suffix}`;
-    list.push(suffix);
-    folder = dirname(folder);
+  const parsed = parse(path);
+  const list = [name(parsed.name), name(parsed.base)];
+  let suffix = parsed.base;
+  for (let folder = dirname(resolve(path)); list.length < MAX_FOLDERS; folder = dirname(folder)) {
+    if (basename(folder) === "") break;
+    suffix = `${basename(folder)}_${suffix}`;
+    list.push(name(suffix));
   }
   return list;
 }
@@ -160,14 +172,4 @@ function decodeQuietly(path: string): string {
   } catch {
     return path;
   }
-}
-
-/** A file name that every system takes: addresses may hold anything. */
-function safe(name: string): string {
-  const kept = name
-    .normalize("NFC")
-    .replace(/[\p{Cc}\p{Cf}\p{Cs}<>:"/\\|?*]/gu, "_")
-    .replace(/^\.+/, "_")
-    .slice(0, 120);
-  return kept === "" ? "picture" : kept;
 }

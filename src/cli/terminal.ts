@@ -2,7 +2,6 @@
 // for an error, exit codes 0, 2 (bad input), 130 (Ctrl-C) and 1 (a defect of this program).
 
 import { once } from "node:events";
-import { styleText } from "node:util";
 import { InputError } from "../errors.js";
 import { shorten } from "../input/source.js";
 
@@ -43,19 +42,6 @@ export async function print(text: string): Promise<void> {
 /** Writes a line on stderr. */
 export function note(text: string): void {
   process.stderr.write(`groupvit: ${oneLine(text)}\n`);
-}
-
-/** Emphasis, on terminals that want it. */
-export function bold(text: string): string {
-  return coloured() ? styleText("bold", text) : text;
-}
-
-export function faint(text: string): string {
-  return coloured() ? styleText("dim", text) : text;
-}
-
-function coloured(): boolean {
-  return process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb";
 }
 
 /** Says what went wrong and gives the exit code. */

@@ -53,6 +53,9 @@ export function constant(data: Float32Array | Int32Array, shape: readonly number
   return single("constant", [], { dtype, shape, data });
 }
 
+/** 0, 1, ..., count - 1 as i32. */
+export const range = (count: Dim): Tensor => single("range", [], { count });
+
 /** A single number that broadcasts to any shape. */
 export function scalar(value: number): Tensor {
   return constant(new Float32Array([value]), []);

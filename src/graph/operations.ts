@@ -21,6 +21,7 @@ export interface Attributes {
   input: { name: string; dtype: DType; shape: readonly Dim[] };
   parameter: { name: string; shape: readonly number[] };
   constant: { dtype: DType; shape: readonly number[]; data: Float32Array | Int32Array };
+  range: { count: Dim };
   // Element by element, with broadcasting
   add: Empty;
   subtract: Empty;
@@ -165,6 +166,17 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
     meaning: "numbers known when the graph is built",
     shape: (_, { dtype, shape }) => [{ dtype, shape }],
     lower: () => [],
+  },
+
+  range: {
+    meaning: "0, 1, ..., count - 1 as i32",
+    shape: (_, { count }) => [{ dtype: "i32", shape: [count] }],
+    lower: (emit, _inputs, { attributes: { count } }) => {
+      const [end] = emit.node("Squeeze", [emit.sizes([count])]);
+      const scalars = [0, 1].map((i) => emit.node("Squeeze", [emit.integers([i])])[0]!);
+      const wide = emit.node("Range", [scalars[0]!, end!, scalars[1]!]);
+      return emit.node("Cast", wide, { to: emit.type("i32") });
+    },
   },
 
   add: two("a + b", "Add", (_a, _b, grad) => [grad, grad]),
@@ -481,11 +493,12 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
 
   spaceToDepth: {
     meaning:
-      "[batch, channels, rows * block, columns * block] to [batch, block * block * channels, rows, columns]",
+      "[batch, channels, height, width] to [batch, block * block * channels, rows, columns]; what is " +
+      "left over at the right and at the bottom is dropped",
     shape: ([x], { block }) => {
       const [batch, channels, height, width] = x!.shape as [Dim, Dim, Dim, Dim];
       const part = (dim: Dim, name: string): Dim =>
-        typeof dim === "number" ? dim / block : g.symbol(`${name}`);
+        typeof dim === "number" ? Math.floor(dim / block) : g.symbol(name);
       return [
         {
           dtype: x!.dtype,
@@ -498,8 +511,14 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
         },
       ];
     },
-    lower: (emit, inputs, node) =>
-      emit.node("SpaceToDepth", inputs, { blocksize: node.attributes.block }),
+    lower: (emit, [x], { attributes: { block } }) => {
+      const [size] = emit.node("Shape", [x!], { start: 2, end: 4 });
+      const [whole] = emit.node("Div", [size!, emit.integers([block])]);
+      const [end] = emit.node("Mul", [whole!, emit.integers([block])]);
+      const starts = emit.integers([0, 0]);
+      const cut = emit.node("Slice", [x!, starts, end!, emit.integers([2, 3])]);
+      return emit.node("SpaceToDepth", cut, { blocksize: block });
+    },
   },
   resizeCubic: {
     meaning: "[1, channels, h, w] to [1, channels, rows, columns], bicubic a = -0.75, half-pixel",

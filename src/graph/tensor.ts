@@ -4,7 +4,8 @@
 import type { Dim } from "./dim.js";
 import type { AttributesOf, OperationName } from "./operations.js";
 
-export type DType = "f32" | "i32" | "bool";
+/** `i64` only enters exported files: the engine's own graphs count in `i32`. */
+export type DType = "f32" | "i32" | "i64" | "bool";
 
 /** A typed value in a graph. Immutable; made by the functions of `build.ts`. */
 export interface Tensor {

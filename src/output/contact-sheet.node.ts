@@ -71,7 +71,7 @@ export async function renderContactSheet(
     const top = head + Math.floor(i / used) * (cellHeight + captionHeight);
     const fitted = await resizePicture(cells[i].picture, sizes[i].width, sizes[i].height);
     layers.push({
-      input: fitted.data,
+      input: Buffer.from(fitted.data.buffer, fitted.data.byteOffset, fitted.data.length),
       raw: { width: fitted.width, height: fitted.height, channels: 3 },
       left,
       top: top + captionHeight,

@@ -114,14 +114,17 @@ async function renderSheet(drawing: GroupDrawing): Promise<Picture> {
     if (mode === "sheet") continue;
     cells.push({ picture: await renderMode(mode, small), caption: mode });
   }
-  const { width, height } = small.picture;
+  const size = fontSize(small.picture);
+  // A narrow or flat picture leaves its legend more room than it takes itself.
+  const width = Math.max(small.picture.width, size * 16);
   const legend = drawLegend(
     small.prediction,
     labelPalette(valueCount(small.prediction), small.prediction.background),
     width,
-    fontSize(small.picture),
-    height,
+    size,
+    Math.max(small.picture.height, SHEET_SIDE / 2),
   );
+  const height = Math.max(small.picture.height, legend.height);
   cells.push({
     picture: await toPicture(
       sharp({ create: { width, height, channels: 3, background: "#fff" } }).composite([
@@ -131,7 +134,7 @@ async function renderSheet(drawing: GroupDrawing): Promise<Picture> {
     caption: "labels",
   });
   return renderContactSheet(cells, {
-    columns: width > 2 * height ? 2 : 4,
+    columns: small.picture.width > 2 * small.picture.height ? 2 : 4,
     cellSide: SHEET_SIDE,
     title: "GroupViT: groups and prediction",
   });

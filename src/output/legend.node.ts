@@ -54,9 +54,15 @@ export function drawLegend(
   const present = presentValues(result);
   const fixed = swatch + 2 * gap + shareWidth;
   const longest = Math.max(...present.map(({ name }) => textWidth(name, fontSize, "bold")));
-  const entryWidth = Math.min(inner, fixed + Math.min(longest, fontSize * 14));
-  const columns = Math.max(1, Math.floor((inner + between) / (entryWidth + between)));
   const maxRows = Math.max(3, Math.floor((maxHeight - 2 * margin) / row));
+  let entryWidth = inner;
+  let columns = 1;
+  // Names are cut shorter, for more columns, only where not everything fits otherwise.
+  for (const letters of [14, 9, 6]) {
+    entryWidth = Math.min(inner, fixed + Math.min(longest, fontSize * letters));
+    columns = Math.max(1, Math.floor((inner + between) / (entryWidth + between)));
+    if (columns * maxRows >= present.length) break;
+  }
   const shown = present.length <= columns * maxRows ? present.length : columns * maxRows - 1;
   const cells = Math.min(present.length, shown + 1);
   const rows = Math.ceil(cells / columns);

@@ -2,6 +2,7 @@
 // of each region, and a legend. Everything scales with the picture; small pictures are enlarged.
 
 import type { OverlayOptions as Layer } from "sharp";
+import { InputError } from "../errors.js";
 import type { Picture } from "../input/picture.js";
 import { blendOverlay, paintOutlines } from "./blend.js";
 import {
@@ -11,7 +12,7 @@ import {
   resizePicture,
   toPicture,
 } from "./encode.node.js";
-import { type LabelMap, resizeMap, valueCount, valueName } from "./label-map.js";
+import { countValues, type LabelMap, resizeMap, valueCount, valueName } from "./label-map.js";
 import { cleanLabel } from "./label-text.js";
 import { drawLegend, svg } from "./legend.node.js";
 import { labelPalette, prefersBlackText } from "./palette.js";
@@ -55,7 +56,14 @@ export async function renderOverlay(
   result: LabelMap,
   { opacity = 0.5, labels = true, legend = true }: OverlayOptions = {},
 ): Promise<Picture> {
+  if (result.width !== picture.width || result.height !== picture.height) {
+    throw new InputError(
+      `Label map of ${result.width} x ${result.height}: resize it to the picture's ` +
+        `${picture.width} x ${picture.height}.`,
+    );
+  }
   const values = valueCount(result);
+  countValues(result, values);
   const palette = labelPalette(values, result.background);
   const factor =
     labels || legend ? Math.ceil(LEGIBLE_SIDE / Math.max(picture.width, picture.height)) : 1;
@@ -119,13 +127,20 @@ function labelChips(map: LabelMap, palette: Uint8Array, size: number): Layer[] {
     if (region.share < (first ? 0.001 : 0.01) || (!first && region.radius < size * 1.2)) continue;
     const text = fitText(cleanLabel(valueName(map, region.value)), size, "bold", maxText);
     const width = Math.ceil(textWidth(text, size, "bold")) + 2 * padding;
-    const box = {
-      left: clamp(Math.round(region.x - width / 2), edge, map.width - width - edge),
-      top: clamp(Math.round(region.y - height / 2), edge, map.height - height - edge),
-      width,
-      height,
-    };
-    if (placed.some((other) => overlaps(box, other, edge))) continue;
+    const left = clamp(Math.round(region.x - width / 2), edge, map.width - width - edge);
+    const middle = Math.round(region.y - height / 2);
+    // Where another chip is in the way, one row down or up will do, inside the region's circle.
+    const box = [0, 1, -1, 2, -2]
+      .map((rows) => rows * (height + edge))
+      .filter((shift) => Math.abs(shift) <= region.radius)
+      .map((shift) => ({
+        left,
+        top: clamp(middle + shift, edge, map.height - height - edge),
+        width,
+        height,
+      }))
+      .find((candidate) => !placed.some((other) => overlaps(candidate, other, edge)));
+    if (box === undefined) continue;
     placed.push(box);
     named.add(region.value);
     const [r, g, b] = palette.subarray(region.value * 3, region.value * 3 + 3);

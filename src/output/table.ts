@@ -29,8 +29,8 @@ const MAX_BAR = 24;
  * @example
  * formatTable([{ label: "cat", area: 0.374, score: 0.91, rgb: [47, 126, 216] }],
  *   { color: false, width: 40 });
- * // label   area  score
- * // cat    37.4%  0.910  ██████████████▌
+ * // label    area  score
+ * // cat     37.4%  0.910  ████████████████▍
  */
 export function formatTable(rows: readonly TableRow[], { color, width }: TableOptions): string {
   if (!(width >= 40)) throw new InputError(`Table width ${width}: give at least 40 columns.`);

@@ -14,6 +14,8 @@ export interface SessionOptions {
   device?: Device;
   /** Threads within one operation; default: one per physical core. */
   threads?: number;
+  /** Browsers only: folder or address of the engine's wasm file. Default: beside the script. */
+  wasmPath?: string;
 }
 
 /** A graph that is ready to run. */

@@ -354,4 +354,3 @@ export function interpret(
 export function evaluateDim(dim: Dim, sizes: Readonly<Record<string, number>>): number {
   return evaluate(dim, new Map(Object.entries(sizes)));
 }
-

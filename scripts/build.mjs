@@ -1,0 +1,116 @@
+// Compiles src into dist: TypeScript through tsc, other files as they are. Does nothing where dist is
+// newer than everything it is made from. Node's own modules only, so that it runs before an install.
+//
+//   node scripts/build.mjs [--force]
+
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+const source = join(root, "src");
+const dist = join(root, "dist");
+/** Its time is when the last complete build began. */
+const stamp = join(dist, ".built");
+/** A folder, because making one either works or fails: two builds never run at once. */
+const lock = join(root, "node_modules", ".groupvit-build");
+const LOCK_MS = 180_000;
+
+/** Every file below a folder. */
+function files(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? files(path) : [path];
+  });
+}
+
+/** Whether dist holds what src says. */
+export function isBuilt() {
+  if (!existsSync(stamp)) return false;
+  const built = statSync(stamp).mtimeMs;
+  const made = [...files(source), join(root, "tsconfig.json"), join(root, "tsconfig.build.json")];
+  return made.every((file) => file.endsWith(".test.ts") || statSync(file).mtimeMs <= built);
+}
+
+/** Runs a program quietly; what it said comes with the error. */
+export async function run(command, args) {
+  const child = spawn(command, args, { cwd: root, shell: process.platform === "win32" });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
+  const code = await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${said.trim()}`);
+}
+
+/** Builds if something changed; waits while another process does. Returns whether it built. */
+export async function build() {
+  const until = Date.now() + LOCK_MS;
+  for (;;) {
+    if (isBuilt()) return false;
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      // Left behind by a build that was killed.
+      if (Date.now() - statSync(lock, { throwIfNoEntry: false })?.mtimeMs > LOCK_MS) {
+        rmSync(lock, { recursive: true, force: true });
+      }
+      if (Date.now() > until) throw new Error(`another build does not end; remove ${lock}`);
+      await sleep(200);
+    }
+  }
+  try {
+    const began = new Date();
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    await run(process.execPath, [tsc, "-p", "tsconfig.build.json"]);
+    const kept = new Set();
+    for (const file of files(source)) {
+      const target = join(dist, relative(source, file));
+      if (file.endsWith(".ts")) continue;
+      mkdirSync(dirname(target), { recursive: true });
+      copyFileSync(file, target);
+      kept.add(target);
+    }
+    removeOrphans(kept);
+    chmodSync(join(dist, "cli", "main.js"), 0o755);
+    writeFileSync(stamp, "");
+    utimesSync(stamp, began, began);
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+  return true;
+}
+
+/** Removes what earlier builds made from files that are gone. */
+function removeOrphans(kept) {
+  for (const file of files(dist)) {
+    if (kept.has(file)) continue;
+    const origin = join(source, relative(dist, file)).replace(/(\.d\.ts|\.js)(\.map)?$/, ".ts");
+    if (file !== stamp && !existsSync(origin)) rmSync(file);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes("--force")) rmSync(dist, { recursive: true, force: true });
+  try {
+    await build();
+  } catch (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+}

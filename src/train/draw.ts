@@ -1,0 +1,89 @@
+// Samples that are drawn rather than read: scenes and shapes, each made from a seed and its number alone.
+
+import { IMAGENET_MEAN, IMAGENET_STD, patchesFromPixels, toPatches } from "../input/normalize.js";
+import type { Picture } from "../input/picture.js";
+import { loadTokenizer } from "../input/tokenizer.js";
+import { Random } from "../random.js";
+import { makeCatalogue, sceneAt } from "../scenes/compose.js";
+import type { Cutouts } from "../scenes/cutouts.js";
+import { augment, type ResolvedAugmentConfig } from "./data/augment.js";
+import { cleanNouns, samplePrompts } from "./data/nouns.js";
+import { shapesAt } from "./shapes.js";
+
+/** Everything that drawing needs; it can be sent to a thread, which shares the cut-outs' pixels. */
+export interface DrawConfig {
+  source:
+    | { kind: "scenes"; cutouts: Cutouts; difficulty: { max: number; rampScenes: number } }
+    | { kind: "shapes" };
+  seed: number;
+  /** Side of a picture and of a patch in pixels. */
+  size: number;
+  patch: number;
+  /** `false` leaves pictures as they are drawn. */
+  augment: ResolvedAugmentConfig | false;
+  templates: readonly string[];
+  promptsPerCaption: number;
+  /** Longest caption or prompt in tokens. */
+  textTokens: number;
+}
+
+interface DrawnSample {
+  /** Normalised [patches, patch * patch * 3]. */
+  patches: Float32Array;
+  /** Token ids of the caption, and of each prompt. */
+  caption: number[];
+  prompts: number[][];
+}
+
+/** Shapes in one picture; with more, they are too small for coarse patches. */
+const MOST_SHAPES = 2;
+
+/** Makes the function that draws sample `index`. */
+export function drawer(config: DrawConfig): (index: number) => DrawnSample {
+  const { seed, size, patch } = config;
+  const tokenizer = loadTokenizer({ kind: "authors", contextLength: config.textTokens });
+  const draw = pictureDrawer(config);
+  return (index) => {
+    const { picture, caption, nouns } = draw(index);
+    const random = new Random(`${seed}/${index}/prompts`);
+    const prompts = samplePrompts(
+      cleanNouns(nouns),
+      caption,
+      config.promptsPerCaption,
+      config.templates,
+      random,
+    );
+    return {
+      patches: patchesOf(picture, config, new Random(`${seed}/${index}/augment`), size, patch),
+      caption: tokenizer.encode(caption),
+      prompts: prompts.map((prompt) => tokenizer.encode(prompt)),
+    };
+  };
+}
+
+type Drawing = { picture: Picture; caption: string; nouns: readonly string[] };
+
+function pictureDrawer({ source, seed, size }: DrawConfig): (index: number) => Drawing {
+  if (source.kind === "shapes") return (index) => shapesAt(index, { seed, size, most: MOST_SHAPES });
+  const catalogue = makeCatalogue(source.cutouts);
+  const { max, rampScenes } = source.difficulty;
+  return (index) => {
+    const ramp = rampScenes === 0 ? 1 : Math.min(1, index / rampScenes);
+    const uniform = new Random(`${seed}/${index}/difficulty`).uniform();
+    return sceneAt(seed, index, catalogue, { size, difficulty: Math.min(max, uniform * ramp) });
+  };
+}
+
+function patchesOf(
+  picture: Picture,
+  config: DrawConfig,
+  random: Random,
+  size: number,
+  patch: number,
+): Float32Array {
+  if (config.augment === false) {
+    return toPatches(picture, IMAGENET_MEAN, IMAGENET_STD, patch).patches;
+  }
+  const pixels = augment(picture, size, config.augment, random); // [3, size, size]
+  return patchesFromPixels(pixels, [1, 3, size, size], patch).patches;
+}

@@ -1,0 +1,161 @@
+// Batches of drawn samples: threads draw ahead while the engine computes, in pieces that any thread may
+// take; what a sample is depends on its number alone.
+
+import { Worker } from "node:worker_threads";
+import { type DrawConfig, drawer } from "./draw.js";
+import type { BatchStream, StreamBatch } from "./stream.js";
+
+/** What a thread is started with. */
+export interface DrawStart {
+  config: DrawConfig;
+  /** Shared memory for the patches of all batches in work. */
+  patches: SharedArrayBuffer;
+  /** Floats of one sample's patches. */
+  perSample: number;
+}
+
+export interface DrawRequest {
+  task: number;
+  /** Number of the first sample, and how many follow it. */
+  first: number;
+  count: number;
+  /** Where in the shared memory the first one goes, in samples. */
+  place: number;
+}
+
+export interface DrawReply {
+  task: number;
+  texts: { caption: number[]; prompts: number[][] }[];
+  error?: string;
+}
+
+/** Batches in work or waiting; two keep the threads busy during the longest step. */
+const AHEAD = 2;
+/** Samples that a thread takes at a time. */
+const PIECE = 16;
+
+export interface DrawnStreamOptions {
+  batch: number;
+  /** 0 draws in this thread, when asked. */
+  workers: number;
+  /** Number of the first sample. */
+  start: number;
+}
+
+/** The stream; its positions are `{ index }`, the number of the next sample. */
+export function drawnStream(
+  config: DrawConfig,
+  { batch, workers, start }: DrawnStreamOptions,
+): BatchStream {
+  const perSample = config.size * config.size * 3;
+  const shape = { batch, perSample };
+  return workers === 0
+    ? drawHere(config, shape, start)
+    : drawInThreads(config, shape, start, workers);
+}
+
+interface Shape {
+  batch: number;
+  perSample: number;
+}
+
+function drawHere(config: DrawConfig, { batch, perSample }: Shape, start: number): BatchStream {
+  const draw = drawer(config);
+  const patches = new Float32Array(batch * perSample);
+  let index = start;
+  return {
+    async next() {
+      const result: StreamBatch = { patches, captions: [], prompts: [], position: undefined };
+      for (let i = 0; i < batch; i++) {
+        const sample = draw(index++);
+        patches.set(sample.patches, i * perSample);
+        result.captions.push(sample.caption);
+        result.prompts.push(sample.prompts);
+      }
+      return { ...result, position: { index } };
+    },
+    close: async () => {},
+  };
+}
+
+function drawInThreads(
+  config: DrawConfig,
+  { batch, perSample }: Shape,
+  start: number,
+  workers: number,
+): BatchStream {
+  const shared = new SharedArrayBuffer(AHEAD * batch * perSample * 4);
+  const workerData: DrawStart = { config, patches: shared, perSample };
+  const waiting = new Map<
+    number,
+    { resolve: (reply: DrawReply) => void; reject: (error: Error) => void }
+  >();
+  let failure: Error | undefined;
+  const fail = (error: Error): void => {
+    failure ??= error;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  const load = new Array<number>(workers).fill(0);
+  const threads = load.map((_, thread) => {
+    const worker = new Worker(new URL("./draw-worker.js", import.meta.url), { workerData });
+    worker.on("message", (reply: DrawReply) => {
+      const task = waiting.get(reply.task);
+      waiting.delete(reply.task);
+      load[thread]!--;
+      if (reply.error !== undefined) task?.reject(new Error(`data worker: ${reply.error}`));
+      else task?.resolve(reply);
+    });
+    worker.on("error", fail);
+    worker.on("exit", (code) => fail(new Error(`data worker: it ended with code ${code}`)));
+    return worker;
+  });
+  let tasks = 0;
+  const send = (request: Omit<DrawRequest, "task">): Promise<DrawReply> =>
+    new Promise((resolve, reject) => {
+      if (failure) return reject(failure);
+      const task = tasks++;
+      const thread = load.indexOf(Math.min(...load));
+      load[thread]!++;
+      waiting.set(task, { resolve, reject });
+      threads[thread]!.postMessage({ ...request, task } satisfies DrawRequest);
+    });
+
+  let index = start;
+  let slot = 0;
+  const startBatch = () => {
+    const [first, place] = [index, slot * batch];
+    index += batch;
+    slot = (slot + 1) % AHEAD;
+    const pieces: Promise<DrawReply>[] = [];
+    for (let at = 0; at < batch; at += PIECE) {
+      const count = Math.min(PIECE, batch - at);
+      pieces.push(send({ first: first + at, count, place: place + at }));
+    }
+    const done = Promise.all(pieces);
+    // It may fail before anybody waits for it.
+    done.catch(() => {});
+    return { place, end: index, done };
+  };
+  const queue = Array.from({ length: AHEAD }, startBatch);
+  // The engine takes no shared memory.
+  const patches = new Float32Array(batch * perSample);
+  return {
+    async next() {
+      const { place, end, done } = queue.shift()!;
+      const texts = (await done).flatMap((reply) => reply.texts);
+      patches.set(new Float32Array(shared, place * perSample * 4, batch * perSample));
+      queue.push(startBatch());
+      return {
+        patches,
+        captions: texts.map(({ caption }) => caption),
+        prompts: texts.map(({ prompts }) => prompts),
+        position: { index: end },
+      };
+    },
+    async close() {
+      for (const worker of threads) worker.removeAllListeners("exit");
+      await Promise.all(threads.map((worker) => worker.terminate()));
+    },
+  };
+}
