@@ -71,7 +71,15 @@ export function randomWeights(config: GroupViTConfig): Map<string, Float32Array>
       continue;
     }
     const [base, spread] = distribution(name, shape);
-    weights.set(name, randomFloats(name, shape.reduce((a, b) => a * b, 1), spread, base));
+    weights.set(
+      name,
+      randomFloats(
+        name,
+        shape.reduce((a, b) => a * b, 1),
+        spread,
+        base,
+      ),
+    );
   }
   return weights;
 }

@@ -46,7 +46,9 @@ export function isBuilt() {
 
 /** Runs a program quietly; what it said comes with the error. */
 export async function run(command, args) {
-  const child = spawn(command, args, { cwd: root, shell: process.platform === "win32" });
+  // On Windows npm is a script, which only a shell runs.
+  const shell = command === "npm" && process.platform === "win32";
+  const child = spawn(command, args, { cwd: root, shell });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
   const code = await new Promise((resolve, reject) => {

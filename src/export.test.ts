@@ -5,13 +5,7 @@ import * as native from "onnxruntime-node";
 import * as web from "onnxruntime-web";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseMessage } from "../test/support/protobuf.js";
-import {
-  floats,
-  integers,
-  largestDifference,
-  readTensors,
-  tensor,
-} from "../test/support/segment.js";
+import { floats, largestDifference, readTensors, tensor } from "../test/support/segment.js";
 import { loadCheckpoint } from "./checkpoint/load.node.js";
 import { graphWeights } from "./checkpoint/weights.js";
 import { InputError } from "./errors.js";

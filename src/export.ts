@@ -40,7 +40,7 @@ const FORMATS: readonly WeightFormat[] = ["fp32", "fp16", "int8"];
  * @returns bytes by file name
  * @throws InputError for options out of range
  * @example
- * for (const [name, bytes] of exportOnnx(await openCheckpoint("my-model"))) await writeFile(name, bytes);
+ * for (const [name, bytes] of exportOnnx(await loadCheckpoint("my-model"))) await writeFile(name, bytes);
  */
 export function exportOnnx(
   checkpoint: LoadedCheckpoint,

@@ -5,6 +5,7 @@ import { GroupViTBase } from "./groupvit.js";
 import type { PictureSource } from "./input/decode.node.js";
 import type { ModelSource } from "./platform.js";
 import { nodePlatform } from "./platform.node.js";
+import type { GroupViTModel as PretrainedModel } from "./transformers.js";
 import { transformers } from "./transformers.js";
 
 /** A loaded model: see `encode`, and `segment`, `classify` and `groups` of what it gives. */
@@ -25,6 +26,7 @@ export const GroupViT = {
 
 /** Hugging Face's classes in camel case. */
 export const { GroupViTModel, AutoProcessor } = transformers(nodePlatform);
+export type GroupViTModel = PretrainedModel;
 
 // Parts, for programs that do more than segment: each has its own documentation.
 export { hubSettings } from "./checkpoint/hub.node.js";
@@ -41,6 +43,8 @@ export {
   InputError,
   PictureError,
 } from "./errors.js";
+export type { ExportOptions } from "./export.js";
+export { exportOnnx } from "./export.js";
 export type {
   EncodedPicture,
   EncodeOptions,
@@ -67,4 +71,13 @@ export type { PictureReport } from "./output/report-json.js";
 export { reportPicture } from "./output/report-json.js";
 export { formatTable } from "./output/table.js";
 export { BUNDLED_MODEL, resolveModel } from "./platform.node.js";
+export type {
+  ImageInputs,
+  ModelInputs,
+  ModelOutputs,
+  PretrainedOptions,
+  PretrainedProcessor,
+  ProcessorInputs,
+  TextInputs,
+} from "./transformers.js";
 export { Tensor } from "./transformers.js";

@@ -1,7 +1,8 @@
 // What this package knows of a Hugging Face Hub repository wherever it runs: which ids are valid, and
 // which of a repository's files a GroupViT needs. Everything that comes from the server is checked here.
 
-import { z } from "zod";
+// The small build: the full one would be half of what browsers load.
+import * as z from "zod/mini";
 import { HubError } from "../errors.js";
 
 /** Files beside the weights that are read where they exist; only config.json is indispensable. */
@@ -52,8 +53,10 @@ export interface Listing {
 }
 
 const listingSchema = z.object({
-  sha: z.string().regex(COMMIT),
-  siblings: z.array(z.object({ rfilename: z.string().min(1).max(4096) })).max(100_000),
+  sha: z.string().check(z.regex(COMMIT)),
+  siblings: z
+    .array(z.object({ rfilename: z.string().check(z.minLength(1), z.maxLength(4096)) }))
+    .check(z.maxLength(100_000)),
 });
 
 /** Reads the answer of `/api/models/:id/revision/:revision`. */

@@ -8,6 +8,7 @@ import { classifyCommand } from "./commands/classify.js";
 import { convertCommand } from "./commands/convert.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { embedCommand } from "./commands/embed.js";
+import { exportCommand } from "./commands/export.js";
 import { groupsCommand } from "./commands/groups.js";
 import { segmentCommand } from "./commands/segment.js";
 import { listenForSignals, oneLine, reportFailure } from "./terminal.js";
@@ -34,6 +35,7 @@ for (const command of [
   classifyCommand(),
   groupsCommand(),
   embedCommand(),
+  exportCommand(),
   convertCommand(),
   doctorCommand(),
 ]) {

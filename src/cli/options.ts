@@ -153,6 +153,11 @@ export async function requireLabels(options: LabelOptions) {
   );
 }
 
+/** What messages and documents call the model. */
+export function modelName(model: string | undefined): string {
+  return model ?? "bundled";
+}
+
 /** Loads the model, telling on stderr how far a download is. */
 export async function loadModel(options: ModelOptions): Promise<GroupViT> {
   const { GroupViT } = await import("../index.js");

@@ -84,7 +84,8 @@ class Writer implements Emitter {
   }
 
   fresh(): string {
-    return `t${this.next++}`;
+    // Not a name that an input, a parameter or an output could have.
+    return `%${this.next++}`;
   }
 
   node(
@@ -203,10 +204,12 @@ class Writer implements Emitter {
         transA: transA ? 1 : 0,
       });
     }
-    return this.node("Gemm", [inputs[0]!, this.nameOf(right), ...inputs.slice(2)], {
+    const product = this.node("Gemm", [inputs[0]!, this.nameOf(right)], {
       transA: transA ? 1 : 0,
       transB: transB ? 1 : 0,
     });
+    // Added afterwards: a bias inside the product costs a pass over the output before it as well.
+    return inputs[2] ? this.node("Add", [product[0]!, inputs[2]]) : product;
   }
 
   private gemmInt8(inputs: readonly string[], weight: ReturnType<typeof quantize>): string[] {
@@ -390,7 +393,10 @@ export function toOnnx(
     } else if (node.operation === "constant") {
       const { data, shape, dtype } = (node as Node<"constant">).attributes;
       if (data instanceof Float32Array) writer.setFolded(tensor, { data, shape });
-      else writer.setName(tensor, writer.store(dtype, shape, new Uint8Array(data.buffer)));
+      else {
+        const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+        writer.setName(tensor, writer.store(dtype, shape, bytes));
+      }
     } else {
       writer.lower(node);
     }

@@ -96,6 +96,14 @@ const CASES: Record<OperationName, Case[]> = {
       build: ([x]) => [g.add(x!, g.constant(Float32Array.of(1.5, -2.25), [2]))],
     },
   ],
+  range: [
+    {
+      inputs: [{ dims: ["m", "n"] }],
+      build: ([x], dim) => [g.add(x!, g.cast(g.range(dim("n")), "f32"))],
+      forwardOnly: true,
+    },
+    { inputs: [{ dims: ["m"] }], build: ([x]) => [x!, g.range(5)], forwardOnly: true },
+  ],
   add: binary(g.add),
   subtract: binary(g.subtract),
   multiply: binary(g.multiply),
@@ -304,6 +312,11 @@ const CASES: Record<OperationName, Case[]> = {
       build: ([x]) => [g.spaceToDepth(x!, 3)],
       forwardOnly: true,
     },
+    {
+      inputs: [{ dims: [2, 3, 5, 7] }],
+      build: ([x]) => [g.spaceToDepth(x!, 2)],
+      forwardOnly: true,
+    },
   ],
   resizeCubic: [
     [4, 3, 7, 5],
@@ -322,6 +335,7 @@ const WITHOUT_GRADIENT: OperationName[] = [
   "input",
   "parameter",
   "constant",
+  "range",
   "equal",
   "cast",
   "reduceMax",

@@ -37,6 +37,12 @@ export class Message {
     return this;
   }
 
+  double(field: number, value: number): this {
+    this.tag(field, 1);
+    this.push(new Uint8Array(new Float64Array([value]).buffer));
+    return this;
+  }
+
   bytes(field: number, value: Uint8Array): this {
     this.tag(field, 2);
     this.varint(value.length);

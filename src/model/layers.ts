@@ -1,6 +1,7 @@
 // Layers that both towers share: linear maps, norms, MLPs and attention, under Hugging Face's names.
 
 import * as g from "../graph/build.js";
+import type { Dim } from "../graph/dim.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Activation } from "./config.js";
 
@@ -97,38 +98,23 @@ export function residual(ctx: ModelContext, x: Tensor, branch: Tensor): Tensor {
   return g.add(x, ctx.dropPath ? ctx.dropPath(branch) : branch);
 }
 
-/**
- * One packed product for several linear maps of the same input, for example queries, keys and values.
- * `scales` multiply the maps' outputs; they are folded into the weights.
- *
- * @returns for each map [batch, heads, tokens, width / heads]
- */
+/** A linear map of x [batch, tokens, width], scaled, cut into heads: [batch, heads, tokens, width / heads]. */
 function projectHeads(
   ctx: ModelContext,
-  names: readonly string[],
-  scales: readonly number[],
+  name: string,
   x: Tensor,
   heads: number,
-): Tensor[] {
+  scale = 1,
+): Tensor {
+  const [batch, tokens] = x.shape as [Dim, Dim];
   const size = width(x);
-  const scaled = (tensor: Tensor, scale: number) =>
-    scale === 1 ? tensor : g.multiply(tensor, g.scalar(scale));
-  const part = (kind: "weight" | "bias", shape: readonly number[]) =>
-    g.concat(
-      names.map((name, i) => scaled(ctx.parameter(`${name}.${kind}`, shape), scales[i]!)),
-      0,
-    );
-  const packed = g.linear(x, part("weight", [size, size]), part("bias", [size]));
-  const [batch, tokens] = x.shape as [Tensor["shape"][0], Tensor["shape"][0]];
-  const headWidth = size / heads;
-  if (names.length === 1) {
-    return [g.transpose(g.reshape(packed, [batch, tokens, heads, headWidth]), [0, 2, 1, 3])];
-  }
-  const split = g.reshape(packed, [batch, tokens, names.length, heads, headWidth]);
-  const byMap = g.transpose(split, [2, 0, 3, 1, 4]); // [maps, batch, heads, tokens, head width]
-  return names.map((_, i) =>
-    g.reshape(g.slice(byMap, 0, i, i + 1), [batch, heads, tokens, headWidth]),
-  );
+  // Folded into the weights: the map's output is far larger.
+  const scaled = (kind: "weight" | "bias", shape: readonly number[]) => {
+    const tensor = ctx.parameter(`${name}.${kind}`, shape);
+    return scale === 1 ? tensor : g.multiply(tensor, g.scalar(scale));
+  };
+  const mapped = g.linear(x, scaled("weight", [size, size]), scaled("bias", [size]));
+  return g.transpose(g.reshape(mapped, [batch, tokens, heads, size / heads]), [0, 2, 1, 3]);
 }
 
 /**
@@ -147,16 +133,13 @@ export function attention(
 ): Tensor {
   const size = width(x);
   const scale = (size / heads) ** -0.5;
-  const [q, k, v] = [`${name}.q_proj`, `${name}.k_proj`, `${name}.v_proj`];
-  const [queries, keys, values] = options.source
-    ? [
-        ...projectHeads(ctx, [q], [scale], x, heads),
-        ...projectHeads(ctx, [k, v], [1, 1], options.source, heads),
-      ]
-    : projectHeads(ctx, [q, k, v], [scale, 1, 1], x, heads);
-  let logits = g.matmul(queries!, g.swapLast(keys!)); // [batch, heads, queries, keys]
+  const source = options.source ?? x;
+  const queries = projectHeads(ctx, `${name}.q_proj`, x, heads, scale);
+  const keys = projectHeads(ctx, `${name}.k_proj`, source, heads);
+  const values = projectHeads(ctx, `${name}.v_proj`, source, heads);
+  let logits = g.matmul(queries, g.swapLast(keys)); // [batch, heads, queries, keys]
   if (options.mask) logits = g.add(logits, options.mask);
-  const mixed = g.matmul(g.softmax(logits, -1), values!); // [batch, heads, queries, head width]
+  const mixed = g.matmul(g.softmax(logits, -1), values); // [batch, heads, queries, head width]
   const merged = g.reshape(g.transpose(mixed, [0, 2, 1, 3]), x.shape); // [batch, queries, width]
   return linear(ctx, `${name}.out_proj`, merged, size);
 }

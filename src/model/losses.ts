@@ -32,29 +32,49 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
   return g.multiply(g.reduceSum(perEntry, [0, 1], false), g.scalar(-1 / rows));
 }
 
+/** Target distributions of a contrastive loss between n images and m texts; rows sum to 1. */
+export interface ContrastiveTargets {
+  /** [n, m] */
+  imageToText: Tensor;
+  /** [m, n] */
+  textToImage: Tensor;
+}
+
 /**
- * Symmetric contrastive loss between n images and their n * k texts (k = 1: captions; k > 1: the
- * multi-label loss, whose image-to-text targets spread 1 / k over the image's own k prompts).
+ * The paper's targets: every image's own k texts share its row, every text has its own image.
+ *
+ * @param n images
+ * @param k texts of each image, one after the other
+ */
+export function ownTargets(n: number, k: number): ContrastiveTargets {
+  const own = new Float32Array(n * n * k);
+  for (let image = 0; image < n; image++) {
+    own.fill(1, image * n * k + image * k, image * n * k + (image + 1) * k);
+  }
+  const matrix = g.constant(own, [n, n * k]);
+  return {
+    imageToText: g.multiply(matrix, g.scalar(1 / k)),
+    textToImage: g.transpose(matrix, [1, 0]),
+  };
+}
+
+/**
+ * Symmetric contrastive loss between n images and m texts: captions (m = n), or the k prompts of each
+ * image in the multi-label loss (m = n * k).
  *
  * @param images L2-normalised [n, dim]
- * @param texts L2-normalised [n * k, dim], the k texts of an image one after the other
+ * @param texts L2-normalised [m, dim]
  * @param scale factor of the cosine similarities, a scalar
  */
-export function contrastiveLoss(images: Tensor, texts: Tensor, scale: Tensor): Tensor {
-  const [n, dim] = images.shape as [number, number];
-  const rows = texts.shape[0] as number;
-  const k = rows / n;
-  if (!Number.isInteger(k) || texts.shape[1] !== dim) {
-    throw new Error(`contrastiveLoss: ${n} images of width ${dim} do not pair with ${rows} texts`);
-  }
-  const similarity = g.gemm(images, texts, { transA: false, transB: true }); // [n, n * k]
+export function contrastiveLoss(
+  images: Tensor,
+  texts: Tensor,
+  scale: Tensor,
+  { imageToText, textToImage }: ContrastiveTargets,
+): Tensor {
+  const similarity = g.gemm(images, texts, { transA: false, transB: true }); // [n, m]
   const logits = g.multiply(similarity, scale);
-  const own = new Float32Array(n * rows);
-  for (let image = 0; image < n; image++) {
-    own.fill(1, image * rows + image * k, image * rows + (image + 1) * k);
-  }
-  const ownText = g.constant(own, [n, rows]);
-  const imageToText = crossEntropy(logits, g.multiply(ownText, g.scalar(1 / k)));
-  const textToImage = crossEntropy(g.transpose(logits, [1, 0]), g.transpose(ownText, [1, 0]));
-  return g.multiply(g.add(imageToText, textToImage), g.scalar(0.5));
+  const perImage = crossEntropy(logits, imageToText);
+  const perText = crossEntropy(g.transpose(logits, [1, 0]), textToImage);
+  return g.multiply(g.add(perImage, perText), g.scalar(0.5));
 }

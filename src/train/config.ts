@@ -248,9 +248,6 @@ function checkTogether(config: z.output<typeof schema>): void {
   if (config.data.kind === "scenes" && (vision.imageSize < 32 || vision.imageSize > 512)) {
     throw wrong("model.vision.imageSize", vision.imageSize, "be from 32 to 512 for scenes");
   }
-  if (config.gumbel && config.assignment === "soft") {
-    throw wrong("gumbel", true, 'be false with assignment "soft", which needs no noise');
-  }
   if (config.data.augment !== false) augmentConfig(config.data.augment);
 }
 

@@ -64,7 +64,8 @@ export function drawer(config: DrawConfig): (index: number) => DrawnSample {
 type Drawing = { picture: Picture; caption: string; nouns: readonly string[] };
 
 function pictureDrawer({ source, seed, size }: DrawConfig): (index: number) => Drawing {
-  if (source.kind === "shapes") return (index) => shapesAt(index, { seed, size, most: MOST_SHAPES });
+  if (source.kind === "shapes")
+    return (index) => shapesAt(index, { seed, size, most: MOST_SHAPES });
   const catalogue = makeCatalogue(source.cutouts);
   const { max, rampScenes } = source.difficulty;
   return (index) => {

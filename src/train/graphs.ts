@@ -12,7 +12,7 @@ import { imageTower, nativeGrid, positionParameter } from "../model/image-tower.
 import type { Outputs } from "../model/inference.js";
 import type { ModelContext } from "../model/layers.js";
 import { modelContext } from "../model/layers.js";
-import { clampedScale, contrastiveLoss, normalizeRows } from "../model/losses.js";
+import { clampedScale, contrastiveLoss, normalizeRows, ownTargets } from "../model/losses.js";
 import type { Projector } from "../model/projector.js";
 import { projectBatch } from "../model/projector.js";
 import { textTower } from "../model/text-tower.js";
@@ -27,6 +27,12 @@ export interface TrainingGraphOptions {
   /** Largest drop-path rate; it grows linearly over the blocks. 0: none. */
   dropPath: number;
   assignment: "hard" | "soft";
+  /**
+   * Targets of the multi-label loss. `own`: a prompt belongs to the picture it was made for (the paper).
+   * `shared`: it belongs to every picture of the batch that names the same noun, so that a second dog is
+   * no false negative. Default `own`.
+   */
+  nounTargets?: "own" | "shared";
 }
 
 /** Names of a graph's inputs and outputs for a parameter. */
@@ -145,13 +151,21 @@ function lossHead(
   const textRows = g.reshape(normalizeRows(texts.projected), [n, perImage, dim]);
   const captions = g.reshape(g.slice(textRows, 1, 0, 1), [n, dim]);
   const scale = clampedScale(ctx.parameter("logit_scale", []));
-  const contrastive = contrastiveLoss(imageRows, captions, scale);
+  const contrastive = contrastiveLoss(imageRows, captions, scale, ownTargets(n, 1));
   const outputs: Outputs = { contrastive_loss: contrastive };
   let total = contrastive;
   if (options.multiLabel > 0) {
     const prompts = g.reshape(g.slice(textRows, 1, 1, perImage), [n * options.multiLabel, dim]);
     const ownScale = clampedScale(ctx.parameter("multi_label_logit_scale", []));
-    outputs.multi_label_loss = contrastiveLoss(imageRows, prompts, ownScale);
+    const count = n * options.multiLabel;
+    const targets =
+      options.nounTargets !== "shared"
+        ? ownTargets(n, options.multiLabel)
+        : {
+            imageToText: g.input("image_targets", "f32", [n, count]),
+            textToImage: g.input("text_targets", "f32", [count, n]),
+          };
+    outputs.multi_label_loss = contrastiveLoss(imageRows, prompts, ownScale, targets);
     total = g.add(total, outputs.multi_label_loss);
   }
   outputs.loss = total;

@@ -10,7 +10,8 @@ const SHAPES: Readonly<Record<string, (x: number, y: number) => boolean>> = {
   square: (x, y) => Math.max(Math.abs(x), Math.abs(y)) <= 0.9,
   triangle: (x, y) => y >= -0.9 && y <= 0.9 && Math.abs(x) <= (y + 0.9) / 1.8,
   ring: (x, y) => x * x + y * y <= 1 && x * x + y * y >= 0.3,
-  cross: (x, y) => Math.min(Math.abs(x), Math.abs(y)) <= 0.3 && Math.max(Math.abs(x), Math.abs(y)) <= 1,
+  cross: (x, y) =>
+    Math.min(Math.abs(x), Math.abs(y)) <= 0.3 && Math.max(Math.abs(x), Math.abs(y)) <= 1,
   diamond: (x, y) => Math.abs(x) + Math.abs(y) <= 1,
 };
 
@@ -69,7 +70,8 @@ export function shapesAt(index: number, { seed, size, most }: ShapesOptions): Sh
     // Shapes stand side by side, each in a column of its own.
     const column = 1 / count;
     const reach = size * column * (0.28 + 0.17 * random.uniform());
-    const cx = size * column * (n + 0.5) + (size * column * 0.5 - reach) * (2 * random.uniform() - 1);
+    const cx =
+      size * column * (n + 0.5) + (size * column * 0.5 - reach) * (2 * random.uniform() - 1);
     const cy = reach + (size - 2 * reach) * random.uniform();
     paint(data, mask, size, SHAPES[name]!, cx, cy, reach, COLOURS[colour]!, value + 1);
     const article = /^[aeiou]/.test(colour) ? "an" : "a";

@@ -47,6 +47,8 @@ export interface StepBatch {
   tokens: number;
   /** Position of the end-of-text token in each row of `ids`. */
   ends: Int32Array;
+  /** For `nounTargets: "shared"`: all nouns of each picture, and the noun of each of its prompts. */
+  nouns?: readonly { all: readonly string[]; prompts: readonly string[] }[];
 }
 
 /** Random numbers of one step, made outside so that they can be repeated. */
@@ -157,6 +159,7 @@ export class TrainingStep {
         ? await this.run("whole", {
             ...this.imageFeeds(batch, noise, 0, this.options.batch),
             ...this.textFeeds(batch, 0, this.options.batch),
+            ...this.targetFeeds(batch),
           })
         : await this.inParts(batch, noise);
     this.updateRunningStatistics(results);
@@ -255,6 +258,7 @@ export class TrainingStep {
     const head = await this.run("head", {
       image_features: { shape: [options.batch, widths.image], data: features.image! },
       text_features: { shape: [options.batch * perImage, widths.text], data: features.text! },
+      ...this.targetFeeds(batch),
     });
     const results: Feeds = { ...head, ...usage };
     for (const tower of ["image", "text"] as const) {
@@ -326,6 +330,32 @@ export class TrainingStep {
       positions: { shape: [tokens], data: Int32Array.from({ length: tokens }, (_, i) => i) },
       mask: { shape: [1, 1, tokens, tokens], data: causalMask(tokens) },
       ends: { shape: [rows], data: ends },
+    };
+  }
+
+  /** Which noun prompts fit which pictures of the batch, as distributions over either. */
+  private targetFeeds({ nouns }: StepBatch): Feeds {
+    const { batch, multiLabel, nounTargets } = this.options;
+    if (nounTargets !== "shared" || multiLabel === 0) return {};
+    if (nouns?.length !== batch) throw new Error("shared targets need the nouns of every picture");
+    const count = batch * multiLabel;
+    const perImage = new Float32Array(batch * count); // [images, prompts]
+    const perText = new Float32Array(count * batch); // [prompts, images]
+    const prompts = nouns.flatMap((one) => one.prompts);
+    const totals = new Float32Array(count);
+    nouns.forEach(({ all, prompts: own }, image) => {
+      const named = new Set([...all, ...own]);
+      const fits = prompts.flatMap((noun, prompt) => (named.has(noun) ? [prompt] : []));
+      for (const prompt of fits) {
+        perImage[image * count + prompt] = 1 / fits.length;
+        perText[prompt * batch + image] = 1;
+        totals[prompt]!++;
+      }
+    });
+    for (let i = 0; i < perText.length; i++) perText[i]! /= totals[Math.floor(i / batch)]!;
+    return {
+      image_targets: { shape: [batch, count], data: perImage },
+      text_targets: { shape: [count, batch], data: perText },
     };
   }
 

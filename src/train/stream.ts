@@ -1,16 +1,15 @@
 // Batches for the training loop, whatever they come from: shards, folders, or drawn on the fly.
 
-import type { SampleSource } from "./data/source.js";
-import { batches } from "./data/batches.js";
-import { pictureFolder } from "./data/folder.js";
-import type { DataPosition } from "./data/order.js";
-import { webdataset } from "./data/webdataset.js";
-import { NO_AUGMENTATION } from "./data/augment.js";
-import { augmentConfig } from "./data/augment.js";
 import { InputError } from "../errors.js";
 import { PROMPT_TEMPLATES } from "../input/prompts.js";
 import { loadCutouts, readAttributions } from "../scenes/cutouts.js";
 import type { TrainConfig } from "./config.js";
+import { augmentConfig, NO_AUGMENTATION } from "./data/augment.js";
+import { batches } from "./data/batches.js";
+import { pictureFolder } from "./data/folder.js";
+import type { DataPosition } from "./data/order.js";
+import type { SampleSource } from "./data/source.js";
+import { webdataset } from "./data/webdataset.js";
 import type { DrawConfig } from "./draw.js";
 import { drawnStream } from "./drawn-stream.js";
 import type { StepBatch } from "./step.js";
@@ -64,7 +63,9 @@ export async function openData(config: TrainConfig, signal?: AbortSignal): Promi
   const { data } = config;
   if (data.kind === "scenes" || data.kind === "shapes") return drawnData(config);
   const source: SampleSource =
-    data.kind === "webdataset" ? webdataset(data.shards) : await pictureFolder(data.folder, data.captions);
+    data.kind === "webdataset"
+      ? webdataset(data.shards)
+      : await pictureFolder(data.folder, data.captions);
   const { location, samples } = source.describe();
   return {
     description: `Pictures and captions from ${location} (${data.kind}).`,
@@ -77,7 +78,8 @@ export async function openData(config: TrainConfig, signal?: AbortSignal): Promi
 
 function drawnData(config: TrainConfig): TrainingData {
   const { data, model } = config;
-  if (data.kind !== "scenes" && data.kind !== "shapes") throw new Error(`${data.kind} is not drawn`);
+  if (data.kind !== "scenes" && data.kind !== "shapes")
+    throw new Error(`${data.kind} is not drawn`);
   const draw: DrawConfig = {
     source:
       data.kind === "scenes"
@@ -163,7 +165,13 @@ function loaderStream(
       if (result.done) throw new Error("the loader ended");
       ahead = ask();
       const { pixels, captions, prompts, position: after, report } = result.value;
-      return { patches: pixels, captions, prompts, position: after, skipped: { ...report.skipped } };
+      return {
+        patches: pixels,
+        captions,
+        prompts,
+        position: after,
+        skipped: { ...report.skipped },
+      };
     },
     async close() {
       await ahead?.catch(() => {});

@@ -73,7 +73,7 @@ class Model {
   private readonly report: Json;
 
   constructor(
-    private readonly fixture: Fixture,
+    fixture: Fixture,
     private readonly towers: Towers,
     private readonly expected: TensorMap,
   ) {
@@ -425,7 +425,7 @@ export function every({ shape, data }: Actual, step: number): Actual {
 }
 
 /** Where the largest value along an axis stands, the first among equals. */
-function argMaxOver({ shape, data }: Actual, axis: number): Actual {
+export function argMaxOver({ shape, data }: Actual, axis: number): Actual {
   const inner = shape.slice(axis + 1).reduce((product, size) => product * size, 1);
   const count = shape[axis]!;
   const result = new Int32Array(data.length / count);

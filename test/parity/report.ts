@@ -86,6 +86,11 @@ export class Report {
     }
   }
 
+  /** The checks, filed under a fixture. */
+  filed(fixture: string): Check[] {
+    return this.checks.map((check) => ({ ...check, fixture }));
+  }
+
   get failed(): number {
     return this.checks.filter(({ passed }) => !passed).length;
   }

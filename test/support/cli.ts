@@ -10,8 +10,8 @@ import { afterAll } from "vitest";
 // @ts-expect-error: a plain script
 import { build } from "../../scripts/build.mjs";
 import { fromFloat32 } from "../../src/checkpoint/dtypes.js";
-import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import type { Model } from "../../src/checkpoint/save.js";
+import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import { parameterShapes } from "../../src/checkpoint/shapes.js";
 import type { TensorMap } from "../../src/checkpoint/tensors.js";
 import type { GroupViTConfig } from "../../src/model/config.js";
@@ -62,7 +62,13 @@ export function randomModel(): Model {
     if (/position_ids|num_batches_tracked/.test(name)) continue;
     // Larger than initial weights, so that groups and words differ.
     const scale = data.length > 1 && !/norm|bias|running|\.1\.weight/.test(name) ? 8 : 1;
-    tensors.set(name, fromFloat32(data.map((x) => x * scale), shapes.get(name)!));
+    tensors.set(
+      name,
+      fromFloat32(
+        data.map((x) => x * scale),
+        shapes.get(name)!,
+      ),
+    );
   }
   return { config: CONFIG, tensors };
 }

@@ -121,6 +121,7 @@ const RULES: { [Name in OperationName]: Rule<Name> } = {
     throw new Error("a parameter was not fed");
   },
   constant: (_, { shape, data }) => [{ shape, data }],
+  range: (_, { count }, size) => [make([size(count)], ([i]) => i!)],
 
   add: elementwise((a, b) => a + b),
   subtract: elementwise((a, b) => a - b),
@@ -255,8 +256,9 @@ const RULES: { [Name in OperationName]: Rule<Name> } = {
 
   spaceToDepth: ([x], { block }) => {
     const [batch, channels, height, width] = x!.shape as [number, number, number, number];
+    const [rows, columns] = [Math.floor(height / block), Math.floor(width / block)];
     return [
-      make([batch, block * block * channels, height / block, width / block], (index) => {
+      make([batch, block * block * channels, rows, columns], (index) => {
         const [image, depth, row, column] = index as [number, number, number, number];
         const inside = Math.floor(depth / channels);
         return at(x!, [

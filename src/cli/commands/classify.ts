@@ -10,6 +10,7 @@ import {
   type LabelOptions,
   loadModel,
   type ModelOptions,
+  modelName,
   type PictureOptions,
   promptsOption,
   requireLabels,
@@ -50,7 +51,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const { labels } = await requireLabels(options);
   const sources = await findSources(pictures);
   const model = await loadModel(options);
-  const head = { model: options.model ?? "bundled" };
+  const head = { model: modelName(options.model) };
   await runBatch("classify", sources, options, head, async (picture, { file }) => {
     const encoded = await model.encode(picture, {
       maxPixels: options.limitPixels,

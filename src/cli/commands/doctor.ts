@@ -79,7 +79,8 @@ async function probe(device: string): Promise<Provider> {
         const said = /\((.*?)\); run `groupvit doctor`/s.exec(stdout)?.[1] ?? stdout.trim();
         const why = error.killed
           ? `no answer within ${PROBE_MS / 1000} s`
-          : said || `the process ended (${error.signal ?? error.code})`;
+          : said.replace(/^\/.* was false\. /s, "") ||
+            `the process ended (${error.signal ?? error.code})`;
         resolve({ device, usable: false, note: oneLine(why) });
       },
     );

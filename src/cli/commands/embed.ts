@@ -10,6 +10,7 @@ import {
   addPictureOptions,
   loadModel,
   type ModelOptions,
+  modelName,
   type PictureOptions,
 } from "../options.js";
 import { writeTo } from "../output.js";
@@ -71,7 +72,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
     "embed",
     sources,
     { ...options, json: options.json || out === undefined },
-    { model: options.model ?? "bundled", dim },
+    { model: modelName(options.model), dim },
     async (picture, { file }) => {
       const embedding = await model.embedPicture(picture);
       if (out !== undefined) vectors.push(embedding);

@@ -12,6 +12,7 @@ import {
   listOf,
   loadModel,
   type ModelOptions,
+  modelName,
   type PictureOptions,
   promptsOption,
   readLabels,
@@ -84,7 +85,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const sources = await findSources(pictures);
   await makeFolder(options.out);
   const model = await loadModel(options);
-  const head = { model: options.model ?? "bundled" };
+  const head = { model: modelName(options.model) };
   await runBatch("groups", sources, options, head, async (picture, source) => {
     const { width, height } = picture;
     const encoded = await model.encode(picture, {

@@ -13,6 +13,7 @@ import {
   listOf,
   loadModel,
   type ModelOptions,
+  modelName,
   type PictureOptions,
   promptsOption,
   requireLabels,
@@ -118,7 +119,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const { out, save = ["mask", "overlay"] } = options;
   await makeFolder(out);
   const model = await loadModel(options);
-  const head = { model: options.model ?? "bundled" };
+  const head = { model: modelName(options.model) };
   await runBatch("segment", sources, options, head, async (picture, source) => {
     const encoded = await model.encode(picture, {
       mode: options.mode,

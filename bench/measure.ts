@@ -1,0 +1,59 @@
+// Timing: the cases of a group take turns, round after round, so that whatever else the machine does
+// falls on all of them alike. Ratios are taken within a round, then their median.
+
+/** Times of one case, milliseconds, one per round. */
+export type Times = readonly number[];
+
+export type Cases = Record<string, () => unknown>;
+
+/** At least so many rounds, however long they take. */
+const MIN_ROUNDS = 3;
+
+/**
+ * Runs every case once to warm up, then in turns.
+ *
+ * @param rounds at most so many
+ * @param budget milliseconds after which no further round starts
+ */
+export async function interleave<Name extends string>(
+  cases: Record<Name, () => unknown>,
+  rounds: number,
+  budget: number,
+): Promise<Record<Name, number[]>> {
+  const names = Object.keys(cases) as Name[];
+  const times = Object.fromEntries(names.map((name) => [name, []])) as Record<Name, number[]>;
+  for (const name of names) await cases[name]();
+  const start = performance.now();
+  for (let round = 0; round < rounds; round++) {
+    if (round >= MIN_ROUNDS && performance.now() - start > budget) break;
+    for (const name of names) {
+      const began = performance.now();
+      await cases[name]();
+      times[name].push(performance.now() - began);
+    }
+  }
+  return times;
+}
+
+/** The value below which the given share of the numbers lies, interpolated. */
+export function quantile(values: Times, share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const low = sorted[Math.floor(at)]!;
+  return low + (sorted[Math.ceil(at)]! - low) * (at % 1);
+}
+
+export const median = (values: Times): number => quantile(values, 0.5);
+
+/** How many times longer `a` takes than `b`: the median over rounds of the ratio within a round. */
+export function ratio(a: Times, b: Times): number {
+  return median(a.map((time, round) => time / b[round]!));
+}
+
+/** Resident memory now and its largest so far, MB. */
+export function residentMemory(): { now: number; peak: number } {
+  return {
+    now: process.memoryUsage.rss() / 1e6,
+    peak: (process.resourceUsage().maxRSS * 1024) / 1e6,
+  };
+}

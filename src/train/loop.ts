@@ -1,0 +1,454 @@
+// The training loop: data, step, metrics, evaluation and checkpoints, so that a run that was stopped or
+// killed at any moment goes on exactly.
+
+import { join } from "node:path";
+import { huggingFaceFiles } from "../checkpoint/save.js";
+import { saveHuggingFace } from "../checkpoint/save.node.js";
+import { isBuffer, MULTI_LABEL_LOGIT_SCALE } from "../checkpoint/shapes.js";
+import { InputError } from "../errors.js";
+import { writeFileAtomic } from "../output/atomic.node.js";
+import { createSession } from "../runtime/session.node.js";
+import { logitScaleFactor } from "../segment/affinity.js";
+import {
+  checkpointFile,
+  listCheckpoints,
+  modelOf,
+  type RunState,
+  readCheckpoint,
+  type Scores,
+  saveCheckpoint,
+  weightShapes,
+} from "./checkpoint.js";
+import type { TrainConfig } from "./config.js";
+import { type Evaluation, type EvaluationSet, evaluate, openEvaluation } from "./evaluation.js";
+import { entropy, MetricsFile, type StepRecord } from "./metrics.js";
+import { modelCard } from "./model-card.js";
+import { stepNoise } from "./noise.js";
+import { runPage } from "./page.js";
+import { openRun, RUN_FILES, type RunMode } from "./run-folder.js";
+import { type Schedule, scheduleOf } from "./schedule.js";
+import { isTrainable } from "./start.js";
+import { type StepMetrics, TrainingStep } from "./step.js";
+import {
+  type BatchStream,
+  openData,
+  type StreamBatch,
+  stepBatch,
+  type TrainingData,
+} from "./stream.js";
+import { writeStrip } from "./strip.js";
+import { appendEvent, writeEvents } from "./tensorboard.js";
+
+/** A loss this many times that of guessing has exploded; below `MIN_EXPLODED` small batches only wobble. */
+const EXPLOSION = 4;
+const MIN_EXPLODED = 30;
+/** Roll-backs to one checkpoint before the run is given up. */
+const MAX_ROLLBACKS = 5;
+/** Milliseconds between two versions of the page. */
+const PAGE_EVERY = 20_000;
+/** Steps over which the time left is estimated. */
+const RECENT = 50;
+
+export interface TrainProgress {
+  step: number;
+  steps: number;
+  record: StepRecord;
+  secondsLeft: number;
+}
+
+export interface TrainOptions {
+  config: TrainConfig;
+  /** Holds everything that the run writes. */
+  folder: string;
+  mode?: RunMode;
+  /** Stops after this step of the schedule; default: its last. */
+  stopAfter?: number;
+  /** Ends the run after the step at hand, with a checkpoint. */
+  signal?: AbortSignal;
+  onProgress?(progress: TrainProgress): void;
+  /** Something worth telling, such as a roll-back. */
+  onNotice?(text: string): void;
+  /** Where samples come from; default: what the configuration names. */
+  data?: TrainingData;
+}
+
+export interface TrainResult {
+  folder: string;
+  step: number;
+  /** Steps of the whole schedule. */
+  steps: number;
+  /** False where the signal ended it. */
+  finished: boolean;
+  resumed: boolean;
+  last?: StepRecord;
+  evaluation?: Scores;
+  best?: Scores & { step: number };
+  /** Model folders that were written. */
+  models: string[];
+}
+
+/**
+ * Trains, or goes on training, in a folder. The same configuration gives the same weights on the same
+ * machine, whatever the number of data threads and however often the run was interrupted.
+ *
+ * @throws ConfigError, InputError or CheckpointError with the way out
+ */
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { config, folder, mode = "auto", onNotice = () => {} } = options;
+  const data = options.data ?? (await openData(config));
+  const schedule = scheduleOf(config, data.samples);
+  const { stopAfter = schedule.steps } = options;
+  if (!Number.isInteger(stopAfter) || stopAfter < 1 || stopAfter > schedule.steps) {
+    throw new InputError(
+      `steps ${stopAfter}: give a number from 1 to the schedule's ${schedule.steps}, or raise steps in ` +
+        "the configuration",
+    );
+  }
+  const set =
+    config.evaluation && (await openEvaluation(config.evaluation, config.model.vision.imageSize));
+  const { state, resumed } = await openRun(folder, config, mode, onNotice);
+  const step = await TrainingStep.create(
+    config.model,
+    {
+      batch: config.batch,
+      microBatch: config.microBatch ?? config.batch,
+      multiLabel: config.multiLabel,
+      gumbel: config.gumbel,
+      dropPath: config.dropPath,
+      assignment: config.assignment,
+      optimiser: config.optimiser,
+      trainable: (name) => isTrainable(config.trainable, name),
+    },
+    state,
+    createSession,
+    { threads: config.threads },
+  );
+  const run = new Run(options, data, schedule, set, state, step, stopAfter);
+  try {
+    return { ...(await run.train(resumed)), resumed };
+  } finally {
+    await run.close();
+  }
+}
+
+class Run {
+  private readonly config: TrainConfig;
+  private readonly folder: string;
+  private readonly notice: (text: string) => void;
+  private readonly shapes: Map<string, number[]>;
+  private metrics!: MetricsFile;
+  private stream?: BatchStream;
+  private lastCheckpoint = performance.now();
+  private lastPage = Number.NEGATIVE_INFINITY;
+  private rollbacks = 0;
+  private evaluation?: Evaluation;
+
+  constructor(
+    private readonly options: TrainOptions,
+    private readonly data: TrainingData,
+    private readonly schedule: Schedule,
+    private readonly set: EvaluationSet | undefined,
+    private readonly state: RunState,
+    private readonly step: TrainingStep,
+    private readonly stopAfter: number,
+  ) {
+    this.config = options.config;
+    this.folder = options.folder;
+    this.notice = options.onNotice ?? (() => {});
+    this.shapes = weightShapes(this.config.model, this.config.multiLabel);
+  }
+
+  async train(resumed: boolean): Promise<Omit<TrainResult, "resumed">> {
+    const { state } = this;
+    this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
+    await writeEvents(this.path("events"), this.metrics.records);
+    // A killed run needs one to begin again from, and a roll-back needs one to go to.
+    if (!resumed) await this.checkpoint();
+    this.stream = this.data.open(state.position);
+    while (state.step < this.stopAfter && !this.options.signal?.aborted) await this.oneStep();
+
+    const finished = state.step >= this.stopAfter;
+    if ((await listCheckpoints(this.path("checkpoints")))[0] !== state.step)
+      await this.checkpoint();
+    const models = finished ? await this.writeModels() : [];
+    await this.writePage(state.step < this.schedule.steps ? "stopped" : "done");
+    const last = this.metrics.records.at(-1);
+    return {
+      folder: this.folder,
+      step: state.step,
+      steps: this.schedule.steps,
+      finished,
+      ...(last ? { last } : {}),
+      ...(this.evaluation ? { evaluation: scoresOf(this.evaluation) } : {}),
+      ...(state.best ? { best: state.best } : {}),
+      models,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.stream?.close();
+    await this.metrics?.close();
+    await this.step.release();
+  }
+
+  private path(name: keyof typeof RUN_FILES): string {
+    return join(this.folder, RUN_FILES[name]);
+  }
+
+  private async oneStep(): Promise<void> {
+    const { config, state } = this;
+    const started = performance.now();
+    const batch = await this.nextBatch();
+    const dataReady = performance.now();
+    const input = stepBatch(batch);
+    const noise = stepNoise(config.model, config, config.batch, config.seed, state.step);
+    const rate = this.schedule.rate(state.step);
+    const result = await this.step.update(input, noise, rate);
+    const ended = performance.now();
+    const fault = lossFault(result, config);
+    if (fault !== undefined) return this.handleBadLoss(fault);
+
+    this.updateAverage();
+    state.position = batch.position;
+    const record = this.record(result, rate, batch, input.tokens, {
+      data: (dataReady - started) / 1000,
+      step: (ended - dataReady) / 1000,
+    });
+    if (this.evaluationIsDue()) Object.assign(record, await this.evaluateNow());
+    await this.metrics.append(record);
+    await appendEvent(this.path("events"), record);
+    if (this.checkpointIsDue()) await this.checkpoint();
+    if (performance.now() - this.lastPage > PAGE_EVERY) await this.writePage("running");
+    this.options.onProgress?.({
+      step: state.step,
+      steps: this.stopAfter,
+      record,
+      secondsLeft: this.secondsLeft(),
+    });
+  }
+
+  /** The next batch that is not to be skipped. */
+  private async nextBatch(): Promise<StreamBatch> {
+    for (;;) {
+      const batch = await this.stream!.next();
+      const number = this.state.batches++;
+      if (!this.state.skipped.includes(number)) return batch;
+    }
+  }
+
+  private record(
+    result: StepMetrics,
+    lr: number,
+    batch: StreamBatch,
+    tokens: number,
+    seconds: { data: number; step: number },
+  ): StepRecord {
+    const scale = (name: string) => logitScaleFactor(this.state.weights.get(name)![0]!);
+    const multiLabel = result.multiLabelLoss !== undefined;
+    return {
+      step: this.state.step,
+      loss: result.loss,
+      contrastive_loss: result.contrastiveLoss,
+      ...(multiLabel ? { multi_label_loss: result.multiLabelLoss } : {}),
+      lr,
+      gradient_norm: result.gradientNorm,
+      logit_scale: scale("logit_scale"),
+      ...(multiLabel ? { multi_label_logit_scale: scale(MULTI_LABEL_LOGIT_SCALE) } : {}),
+      group_entropy: result.usage.map(entropy),
+      tokens,
+      skipped_samples: Object.values(batch.skipped ?? {}).reduce((sum, n) => sum + n, 0),
+      samples_per_second: this.config.batch / (seconds.data + seconds.step),
+      data_seconds: seconds.data,
+      step_seconds: seconds.step,
+      time: Date.now() / 1000,
+    };
+  }
+
+  /** Exponential average of the weights; young averages follow faster, or they would keep the start. */
+  private updateAverage(): void {
+    const { ema, weights, step } = this.state;
+    if (!ema) return;
+    const decay = Math.min(this.config.ema!, (1 + step) / (10 + step));
+    for (const [name, now] of weights) {
+      if (isBuffer(name)) {
+        ema.set(name, now);
+        continue;
+      }
+      const old = ema.get(name)!;
+      const next = new Float32Array(now.length);
+      for (let i = 0; i < next.length; i++) next[i] = old[i]! + (1 - decay) * (now[i]! - old[i]!);
+      ema.set(name, next);
+    }
+  }
+
+  /** Stops, or goes back to the last checkpoint and leaves the batch out, as configured. */
+  private async handleBadLoss(fault: string): Promise<void> {
+    const { config, state } = this;
+    const [good] = await listCheckpoints(this.path("checkpoints"));
+    const where = `${fault} at step ${state.step}`;
+    if (config.onBadLoss === "stop") {
+      throw new InputError(
+        `training stopped: ${where}; the last good checkpoint is ${checkpointFile(good!)}. Lower ` +
+          'optimiser.learningRate, lengthen the warm-up, or set onBadLoss to "rollback"',
+      );
+    }
+    if (++this.rollbacks > MAX_ROLLBACKS) {
+      throw new InputError(
+        `training stopped: ${where}, after ${MAX_ROLLBACKS} roll-backs to step ${good}; the data are not ` +
+          "at fault: begin again with a lower optimiser.learningRate",
+      );
+    }
+    const bad = state.batches - 1;
+    const skipped = [...state.skipped, bad];
+    this.notice(`${where}: back to step ${good}, batch ${bad} is left out from now on`);
+    const restored = await readCheckpoint(this.path("checkpoints"), good!, this.shapes);
+    Object.assign(state, { best: undefined, ...restored, skipped });
+    // Kept at once: a run that is killed now must not meet the batch again.
+    await this.saveState();
+    await this.metrics.rewind(state.step);
+    await writeEvents(this.path("events"), this.metrics.records);
+    await this.stream!.close();
+    this.stream = this.data.open(state.position);
+  }
+
+  private evaluationIsDue(): boolean {
+    if (!this.config.evaluation) return false;
+    const { step } = this.state;
+    return step % this.config.evaluation.every === 0 || step === this.stopAfter;
+  }
+
+  private async evaluateNow(): Promise<Scores> {
+    const { state, config } = this;
+    const result = await this.evaluateWeights();
+    const classes = this.set!.classes.length + 1;
+    const strip = this.path("strip");
+    if (state.step <= config.evaluation!.every || this.metrics.records.length === 0) {
+      await writeStrip(join(strip, "pictures.png"), result.strip, classes, "nothing");
+      await writeStrip(join(strip, "truth.png"), result.strip, classes, "truth");
+    }
+    await writeStrip(join(strip, stripFile(state.step)), result.strip, classes, "predicted");
+    const scores = scoresOf(result);
+    if (state.best === undefined || scores.miou > state.best.miou) {
+      state.best = { step: state.step, ...scores };
+      await this.saveModel(this.path("best"), "F32");
+    }
+    this.lastPage = Number.NEGATIVE_INFINITY;
+    return scores;
+  }
+
+  private async evaluateWeights(): Promise<Evaluation> {
+    const model = modelOf(this.config.model, this.finalWeights(), this.state.step);
+    const { evaluation, threads } = this.config;
+    this.evaluation = await evaluate(model, this.set!, evaluation!, threads);
+    return this.evaluation;
+  }
+
+  /** The averaged weights where the run keeps them. */
+  private finalWeights(): Map<string, Float32Array> {
+    return this.state.ema ?? this.state.weights;
+  }
+
+  private checkpointIsDue(): boolean {
+    const { everySteps, everyMinutes } = this.config.checkpoint;
+    if (everySteps !== undefined && this.state.step % everySteps === 0) return true;
+    return performance.now() - this.lastCheckpoint > everyMinutes * 60_000;
+  }
+
+  private async checkpoint(): Promise<void> {
+    // Lines of later steps may be lost, those up to the checkpoint may not.
+    await this.metrics.sync();
+    await this.saveState();
+    this.lastCheckpoint = performance.now();
+    this.rollbacks = 0;
+  }
+
+  private saveState(): Promise<void> {
+    const { keep } = this.config.checkpoint;
+    return saveCheckpoint(this.path("checkpoints"), this.state, this.shapes, keep);
+  }
+
+  private async writeModels(): Promise<string[]> {
+    if (this.set && !this.evaluation) await this.evaluateWeights();
+    const written: string[] = [];
+    for (const dtype of this.config.export) {
+      const folder = this.path(dtype === "F32" ? "model" : "halfModel");
+      await this.saveModel(folder, dtype);
+      const { config, data, state, evaluation, metrics } = this;
+      let parameters = 0;
+      for (const [name, data] of state.weights) if (!isBuffer(name)) parameters += data.length;
+      const card = { config, data, state, records: metrics.records, parameters, evaluation };
+      await writeFileAtomic(join(folder, "README.md"), modelCard(card));
+      written.push(folder);
+    }
+    return written;
+  }
+
+  private async saveModel(folder: string, dtype: "F32" | "F16"): Promise<void> {
+    const model = modelOf(this.config.model, this.finalWeights(), this.state.step);
+    const side = this.config.evaluation?.shortSide ?? model.config.vision.imageSize;
+    const name = "preprocessor_config.json";
+    const [text] = huggingFaceFiles(model).get(name)!;
+    const processor = JSON.parse(new TextDecoder().decode(text)) as Record<string, unknown>;
+    processor.segmentation_short_side = side;
+    const files = { [name]: `${JSON.stringify(processor, null, 2)}\n` };
+    await saveHuggingFace(folder, model, { dtype, files });
+  }
+
+  private secondsLeft(): number {
+    const recent = this.metrics.records.slice(-RECENT);
+    const seconds = recent.reduce((sum, r) => sum + r.data_seconds + r.step_seconds, 0);
+    return (seconds / Math.max(1, recent.length)) * (this.stopAfter - this.state.step);
+  }
+
+  private async writePage(phase: "running" | "stopped" | "done"): Promise<void> {
+    const { records } = this.metrics;
+    const { step, best } = this.state;
+    const left =
+      phase === "running" ? `, about ${Math.ceil(this.secondsLeft() / 60)} min left` : "";
+    const found = best ? ` Best: ${percent(best.miou)} mIoU at step ${best.step}.` : "";
+    const evaluated = records.filter((record) => record.miou !== undefined);
+    const strip = evaluated.map((record) => ({
+      caption: `step ${record.step}, ${percent(record.miou!)} mIoU`,
+      src: `${RUN_FILES.strip}/${stripFile(record.step)}`,
+    }));
+    if (strip.length > 0) {
+      strip.unshift({ caption: "pictures", src: `${RUN_FILES.strip}/pictures.png` });
+      strip.push({ caption: "true masks", src: `${RUN_FILES.strip}/truth.png` });
+    }
+    const html = runPage({
+      name: this.config.name,
+      description: this.config.description,
+      status: `Step ${step} of ${this.schedule.steps}${left} (${phase}).${found}`,
+      running: phase === "running",
+      records,
+      strip,
+    });
+    await writeFileAtomic(this.path("page"), html);
+    this.lastPage = performance.now();
+  }
+}
+
+function stripFile(step: number): string {
+  return `step-${String(step).padStart(8, "0")}.png`;
+}
+
+function percent(share: number): string {
+  return (100 * share).toFixed(1);
+}
+
+function scoresOf({ miou, accuracy }: Scores): Scores {
+  return { miou, accuracy };
+}
+
+/** What is wrong with a step's result, or nothing. */
+function lossFault(
+  { loss, gradientNorm }: StepMetrics,
+  { batch, multiLabel }: TrainConfig,
+): string | undefined {
+  if (!Number.isFinite(loss)) return `the loss became ${loss}`;
+  if (!Number.isFinite(gradientNorm)) return `the gradient's norm became ${gradientNorm}`;
+  // Guessing costs the logarithm of the number of choices, on either side of each loss.
+  const guess = Math.log(batch) + (multiLabel > 0 ? Math.log(batch) + Math.log(multiLabel) / 2 : 0);
+  const limit = Math.max(MIN_EXPLODED, EXPLOSION * guess);
+  return loss > limit ? `the loss exploded to ${loss.toFixed(1)}` : undefined;
+}

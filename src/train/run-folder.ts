@@ -1,0 +1,110 @@
+// The folder of a run: what lies in it, and whether a run begins there or goes on.
+
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { CheckpointError, InputError } from "../errors.js";
+import { listCheckpoints, type RunState, readCheckpoint, weightShapes } from "./checkpoint.js";
+import { changedFields, parseTrainConfig, type TrainConfig } from "./config.js";
+import { writeAtomically } from "./data/files.js";
+import { startState } from "./start.js";
+import { EVENTS_FILE } from "./tensorboard.js";
+
+/** `auto` goes on where a run exists and begins one where the folder is empty. */
+export type RunMode = "auto" | "resume" | "fresh";
+
+/** Everything that a run writes, by name in its folder. */
+export const RUN_FILES = {
+  config: "config.json",
+  checkpoints: "checkpoints",
+  metrics: "metrics.jsonl",
+  events: EVENTS_FILE,
+  page: "index.html",
+  strip: "strip",
+  best: "best",
+  model: "model",
+  halfModel: "model-f16",
+} as const;
+
+export interface OpenedRun {
+  state: RunState;
+  resumed: boolean;
+}
+
+/**
+ * The state that a run in the folder begins or goes on with. A damaged checkpoint is passed over for the
+ * one before it.
+ *
+ * @throws InputError where the folder holds something else, or nothing to resume
+ * @throws ConfigError where the run there has another configuration
+ */
+export async function openRun(
+  folder: string,
+  config: TrainConfig,
+  mode: RunMode,
+  onNotice: (text: string) => void,
+): Promise<OpenedRun> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw new InputError(`run folder ${folder}: it cannot be read (${error.code})`);
+  });
+  const checkpoints = join(folder, RUN_FILES.checkpoints);
+  const steps = await listCheckpoints(checkpoints);
+  if (mode === "fresh") {
+    for (const name of Object.values(RUN_FILES)) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+  } else if (steps.length > 0) {
+    await checkConfig(folder, config, onNotice);
+    const state = await latest(checkpoints, steps, config, onNotice);
+    await writeConfig(folder, config);
+    return { state, resumed: true };
+  } else if (mode === "resume") {
+    throw new InputError(
+      `run folder ${folder}: it holds no checkpoint; leave --resume out to begin`,
+    );
+  } else if (names.some((name) => name !== RUN_FILES.config && !name.startsWith("."))) {
+    // A run that was killed before its first checkpoint leaves its configuration only.
+    throw new InputError(
+      `run folder ${folder}: it holds other files (${names.slice(0, 3).join(", ")}); give an empty ` +
+        "folder, or --fresh to replace the run that is there",
+    );
+  }
+  await mkdir(folder, { recursive: true });
+  const state = await startState(config);
+  await writeConfig(folder, config);
+  return { state, resumed: false };
+}
+
+function writeConfig(folder: string, config: TrainConfig): Promise<void> {
+  const text = `${JSON.stringify(config, null, 2)}\n`;
+  return writeAtomically(join(folder, RUN_FILES.config), (file) => file.writeFile(text));
+}
+
+async function checkConfig(
+  folder: string,
+  config: TrainConfig,
+  onNotice: (text: string) => void,
+): Promise<void> {
+  const text = await readFile(join(folder, RUN_FILES.config), "utf8").catch(() => undefined);
+  if (text === undefined) return;
+  const changed = changedFields(parseTrainConfig(text), config);
+  if (changed.length > 0) onNotice(`changed since the run began: ${changed.join(", ")}`);
+}
+
+async function latest(
+  folder: string,
+  steps: readonly number[],
+  config: TrainConfig,
+  onNotice: (text: string) => void,
+): Promise<RunState> {
+  const shapes = weightShapes(config.model, config.multiLabel);
+  for (const [i, step] of steps.entries()) {
+    try {
+      return await readCheckpoint(folder, step, shapes);
+    } catch (error) {
+      if (!(error instanceof CheckpointError) || i === steps.length - 1) throw error;
+      onNotice(`${error.message}; going on from step ${steps[i + 1]}`);
+    }
+  }
+  throw new Error("no checkpoint to read");
+}
