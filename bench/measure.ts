@@ -1,10 +1,10 @@
 // Timing: the cases of a group take turns, round after round, so that whatever else the machine does
 // falls on all of them alike. Ratios are taken within a round, then their median.
 
+import { readFileSync } from "node:fs";
+
 /** Times of one case, milliseconds, one per round. */
 export type Times = readonly number[];
-
-export type Cases = Record<string, () => unknown>;
 
 /** At least so many rounds, however long they take. */
 const MIN_ROUNDS = 3;
@@ -21,7 +21,8 @@ export async function interleave<Name extends string>(
   budget: number,
 ): Promise<Record<Name, number[]>> {
   const names = Object.keys(cases) as Name[];
-  const times = Object.fromEntries(names.map((name) => [name, []])) as Record<Name, number[]>;
+  const times = {} as Record<Name, number[]>;
+  for (const name of names) times[name] = [];
   for (const name of names) await cases[name]();
   const start = performance.now();
   for (let round = 0; round < rounds; round++) {
@@ -52,8 +53,17 @@ export function ratio(a: Times, b: Times): number {
 
 /** Resident memory now and its largest so far, MB. */
 export function residentMemory(): { now: number; peak: number } {
-  return {
-    now: process.memoryUsage.rss() / 1e6,
-    peak: (process.resourceUsage().maxRSS * 1024) / 1e6,
-  };
+  return { now: process.memoryUsage.rss() / 1e6, peak: (peakKilobytes() * 1024) / 1e6 };
+}
+
+function peakKilobytes(): number {
+  try {
+    // A child's `maxRSS` starts at its parent's on Linux; this starts anew.
+    const status = readFileSync("/proc/self/status", "utf8");
+    const found = /VmHWM:\s*(\d+) kB/.exec(status);
+    if (found) return Number(found[1]);
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS;
 }

@@ -10,6 +10,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   utimesSync,
@@ -24,9 +25,8 @@ const source = join(root, "src");
 const dist = join(root, "dist");
 /** Its time is when the last complete build began. */
 const stamp = join(dist, ".built");
-/** A folder, because making one either works or fails: two builds never run at once. */
+/** Holds the number of the process that builds: two never do at once. */
 const lock = join(root, "node_modules", ".groupvit-build");
-const LOCK_MS = 180_000;
 
 /** Every file below a folder. */
 function files(folder) {
@@ -58,23 +58,29 @@ export async function run(command, args) {
   if (code !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${said.trim()}`);
 }
 
+/** Takes the lock, or says that another process holds it. One whose process is gone is removed. */
+function takeLock() {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error;
+  }
+  try {
+    const owner = Number(readFileSync(lock, "utf8"));
+    if (owner > 0) process.kill(owner, 0);
+  } catch (error) {
+    if (error.code === "ESRCH") rmSync(lock, { force: true });
+  }
+  return false;
+}
+
 /** Builds if something changed; waits while another process does. Returns whether it built. */
 export async function build() {
-  const until = Date.now() + LOCK_MS;
   for (;;) {
     if (isBuilt()) return false;
-    try {
-      mkdirSync(lock);
-      break;
-    } catch (error) {
-      if (error.code !== "EEXIST") throw error;
-      // Left behind by a build that was killed.
-      if (Date.now() - statSync(lock, { throwIfNoEntry: false })?.mtimeMs > LOCK_MS) {
-        rmSync(lock, { recursive: true, force: true });
-      }
-      if (Date.now() > until) throw new Error(`another build does not end; remove ${lock}`);
-      await sleep(200);
-    }
+    if (takeLock()) break;
+    await sleep(200);
   }
   try {
     const began = new Date();
@@ -93,7 +99,7 @@ export async function build() {
     writeFileSync(stamp, "");
     utimesSync(stamp, began, began);
   } finally {
-    rmSync(lock, { recursive: true, force: true });
+    rmSync(lock, { force: true });
   }
   return true;
 }

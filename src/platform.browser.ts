@@ -138,7 +138,9 @@ async function fetchBytes(
       { cause: error },
     );
   }
-  if (response.status === 404) return undefined;
+  // Servers of single-page applications answer with their page where there is no file.
+  const page = response.headers.get("content-type")?.startsWith("text/html");
+  if (response.status === 404 || (response.ok && page)) return undefined;
   if (!response.ok || !response.body) {
     const gated = response.status === 401 || response.status === 403;
     throw new HubError(

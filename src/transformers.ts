@@ -256,7 +256,8 @@ function pretrainedModel(
       );
     }
     const shape = pixelValues.dims as [number, number, number, number];
-    const pixels = Float32Array.from(pixelValues.data);
+    const { data } = pixelValues;
+    const pixels = data instanceof Float32Array ? data : Float32Array.from(data);
     const { patches, rows, columns } = patchesFromPixels(pixels, shape, patchSize);
     return engine.encodeImages(patches, batch!, rows, columns);
   }

@@ -11,7 +11,7 @@ import type * as Package from "../src/index.browser.js";
 import { AutoProcessor, GroupViT, GroupViTModel, Tensor } from "../src/index.js";
 import { Random } from "../src/random.js";
 import { bundleBrowser } from "./support/bundle.js";
-import { findChromium, launchChromium } from "./support/chromium.js";
+import { findChromium, launchChromium, SOFTWARE_WEBGPU } from "./support/chromium.js";
 import { floats, largestDifference, readTensors } from "./support/segment.js";
 import { wordModelFiles } from "./support/word-model.js";
 
@@ -96,7 +96,7 @@ describe("in the browser", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    browser = await launchChromium();
+    browser = await launchChromium(SOFTWARE_WEBGPU);
   }, 60_000);
 
   afterAll(async () => {
@@ -156,6 +156,7 @@ describe("in the browser", () => {
         },
         [sent, labels] as const,
       );
+      expect(page.workers().length > 0).toBe(isolated); // threads
       await page.close();
 
       const node = await GroupViT.load(Object.fromEntries(model));
@@ -217,6 +218,34 @@ describe("in the browser", () => {
     expect(requests.filter((path) => path === "/tiny/model.safetensors")).toHaveLength(1);
   }, 60_000);
 
+  it("computes on WebGPU what Node computes", async () => {
+    const page = await open("/plain");
+    const pixels = floats(readTensors("tiny/inputs.safetensors"), "pixel_values_96x64");
+    const ids = [0, 4, 9, 511];
+    const inPage = await page.evaluate(
+      async ([values, tokens]) => {
+        const { GroupViTModel: Model, Tensor: T } = globalThis.groupvit;
+        const model = await Model.fromPretrained("/tiny/", { device: "webgpu" });
+        const { logitsPerImage, imageEmbeds } = await model({
+          pixelValues: new T(Float32Array.from(values), [2, 3, 96, 64]),
+          inputIds: new T(Int32Array.from(tokens), [1, 4]),
+        });
+        await model.release();
+        return { logits: Array.from(logitsPerImage.data), embeds: Array.from(imageEmbeds.data) };
+      },
+      [Array.from(pixels), ids] as const,
+    );
+    await page.close();
+    expect(requests).toContain("/ort-wasm-simd-threaded.asyncify.wasm");
+    const model = await GroupViTModel.fromPretrained(`${fixtures}tiny`);
+    const { logitsPerImage, imageEmbeds } = await model({
+      pixelValues: new Tensor(pixels, [2, 3, 96, 64]),
+      inputIds: new Tensor(Int32Array.from(ids), [1, 4]),
+    });
+    expect(largestDifference(inPage.embeds, imageEmbeds.data)).toBeLessThan(1e-5);
+    expect(largestDifference(inPage.logits, logitsPerImage.data)).toBeLessThan(1e-4);
+  }, 120_000);
+
   it("takes the files of a model, and a wasm file from elsewhere", async () => {
     const page = await open("/plain");
     const before = requests.length;
@@ -258,6 +287,57 @@ describe("in the browser", () => {
     expect(error).toMatch(/^CheckpointError: /);
     expect(error).toMatch(message);
   });
+
+  it("opens a Hub model at the commit of its revision, once it is whole", async () => {
+    const page = await open("/plain");
+    const commit = "0123456789abcdef0123456789abcdef01234567";
+    const hub: string[] = [];
+    let cut = 1000;
+    await page.route("https://huggingface.co/**", (route) => {
+      const path = new URL(route.request().url()).pathname;
+      hub.push(path);
+      const headers = { "access-control-allow-origin": "*" };
+      if (path === "/api/models/some/model/revision/v1") {
+        const siblings = ["config.json", "model.safetensors", "README.md"].map((rfilename) => ({
+          rfilename,
+        }));
+        return route.fulfill({ headers, json: { sha: commit, siblings } });
+      }
+      if (path.startsWith("/api/models/some/gated/")) {
+        return route.fulfill({ headers, status: 401, body: "" });
+      }
+      const file = `${fixtures}tiny/${basename(path)}`;
+      if (!path.startsWith(`/some/model/resolve/${commit}/`) || !existsSync(file)) {
+        return route.fulfill({ headers, status: 404, body: "" });
+      }
+      const body = readFileSync(file);
+      return route.fulfill({ headers, body: path.endsWith(".json") ? body : body.subarray(cut) });
+    });
+    const load = (id: string, revision: string) =>
+      page.evaluate(
+        ([name, at]) =>
+          globalThis.groupvit.GroupViTModel.fromPretrained(name, { revision: at }).then(
+            (model) => `width ${model.config.projectionDim}`,
+            (thrown: Error) => `${thrown.name}: ${thrown.message}`,
+          ),
+        [id, revision] as const,
+      );
+    expect(await load("some/model", "v1")).toMatch(/^CheckpointError: model\.safetensors: /);
+    cut = 0;
+    hub.length = 0;
+    expect(await load("some/model", "v1")).toBe("width 32");
+    expect(hub).toEqual([
+      "/api/models/some/model/revision/v1",
+      `/some/model/resolve/${commit}/config.json`,
+      `/some/model/resolve/${commit}/model.safetensors`,
+    ]);
+    expect(await load("some/model", "v2")).toMatch(/^HubError: .*none at revision "v2"/);
+    expect(await load("some/gated", "main")).toMatch(/^HubError: .*answers 401.*not public/);
+    await page.unroute("https://huggingface.co/**");
+    await page.route("https://huggingface.co/**", (route) => route.abort());
+    expect(await load("some/model", "v1")).toMatch(/^HubError: .*cannot be reached.*CORS/);
+    await page.close();
+  }, 30_000);
 
   it("refuses devices that browsers do not have", async () => {
     const page = await open("/plain");

@@ -96,7 +96,7 @@ describe("the Node entry", () => {
 
   beforeAll(async () => {
     // Inside the project, so that the packages left outside of the bundle are found.
-    folder = await mkdtemp(join(root, ".cache-bundle-"));
+    folder = await mkdtemp(join(root, "node_modules/.bundle-"));
     await build({
       entryPoints: [join(root, "src/index.ts")],
       bundle: true,

@@ -6,11 +6,13 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { classifyCommand } from "./commands/classify.js";
 import { convertCommand } from "./commands/convert.js";
+import { dataCommand } from "./commands/data.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { embedCommand } from "./commands/embed.js";
 import { exportCommand } from "./commands/export.js";
 import { groupsCommand } from "./commands/groups.js";
 import { segmentCommand } from "./commands/segment.js";
+import { trainCommand } from "./commands/train.js";
 import { listenForSignals, oneLine, reportFailure } from "./terminal.js";
 
 const { version } = JSON.parse(
@@ -37,14 +39,27 @@ for (const command of [
   embedCommand(),
   exportCommand(),
   convertCommand(),
+  trainCommand(),
+  dataCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);
 }
-for (const command of [program, ...program.commands]) {
+const withParts = (command: Command): Command[] => [
+  command,
+  ...command.commands.flatMap(withParts),
+];
+for (const command of withParts(program)) {
   command
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({
+      // "where to compute: cpu, cuda, webgpu (default: cpu)"
+      optionDescription({ description, argChoices, defaultValue }) {
+        const choices = argChoices ? `: ${argChoices.join(", ")}` : "";
+        const standard = typeof defaultValue === "string" ? ` (default: ${defaultValue})` : "";
+        return description.replace(/( \(default: .*\))?$/, `${choices}$1${standard}`);
+      },
+    })
     .configureOutput({
       outputError: (text, write) => write(`groupvit: ${oneLine(text.replace(/^error: /, ""))}\n`),
     });

@@ -42,7 +42,7 @@ export function addModelOptions(command: Command): Command {
     .addOption(
       new Option(
         "--dtype <type>",
-        "weights in the engine; int8 is fastest and moves masks a little (default: fp32)",
+        "weights in the engine, int8 fastest but a little off (default: fp32)",
       ).choices(["fp32", "fp16", "int8"]),
     )
     .option("--threads <n>", "threads of the engine (default: one per core)", wholeNumber(1, 1024));
@@ -78,7 +78,7 @@ export function addPictureOptions(command: Command): Command {
 export function promptsOption(standard: string): Option {
   return new Option(
     "--prompts <set>",
-    `prompt templates around each label: 1, 7 or 80 (default: ${standard})`,
+    `1, 7 or 80 prompt templates around each label (default: ${standard})`,
   ).choices(["simple", "subset", "full"] satisfies PromptSet[]);
 }
 

@@ -45,7 +45,7 @@ export function startProgress(
         const full = Math.round(share * BAR_WIDTH);
         const bar = "█".repeat(full) + "░".repeat(BAR_WIDTH - full);
         const line = `${what} ${bar} ${amount(done, total)}${time}  ${shorten(rest, 60)}`;
-        stream.write(`\r\x1b[K${line.slice(0, Math.max(20, (stream.columns ?? 80) - 1))}`);
+        stream.write(`\r\x1b[K${line.slice(0, Math.max(20, (stream.columns || 80) - 1))}`);
         shown = true;
       } else {
         stream.write(`${what}: ${amount(done, total)} (${Math.floor(share * 100)} %)${time}\n`);

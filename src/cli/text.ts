@@ -46,7 +46,7 @@ export async function segmentationText(
     });
   }
   rows.sort((a, b) => b.area - a.area);
-  const width = Math.min(100, Math.max(40, (process.stdout.columns ?? 80) - 2));
+  const width = Math.min(100, Math.max(40, (process.stdout.columns || 80) - 2));
   const table = formatTable(rows, { color: coloured(), width });
   const lines = rows.length > 0 ? table.split("\n") : ["none of the labels"];
   if (rest > 0) lines.push(`background: ${((100 * rest) / pixels).toFixed(1)}%`);

@@ -1,5 +1,8 @@
-// Turns a graph into the bytes of an ONNX file (opset 20, standard operations only).
+// Turns a graph into the bytes of an ONNX file (opset 20; standard operations only, unless asked
+// otherwise).
 
+import type { Attention } from "./attention.js";
+import { findAttentions } from "./attention.js";
 import type { Dim } from "./dim.js";
 import { SymbolicDim, sameDim } from "./dim.js";
 import type { Folded } from "./fold.js";
@@ -22,11 +25,23 @@ export interface OnnxOptions {
   weights?: ReadonlyMap<string, Float32Array>;
   /** Default `fp32`. */
   format?: WeightFormat;
+  /** Use ONNX Runtime's own operation for attention: for its CPU provider only. Default: standard. */
+  fuseAttention?: boolean;
+  /**
+   * Takes the large stored tensors by name; the file then only names them. The engine reads them from
+   * here, which spares two copies of all weights.
+   */
+  external?: Map<string, Uint8Array>;
   /** Name written into the file. */
   name?: string;
   /** Free text key-value pairs written into the file. */
   metadata?: Readonly<Record<string, string>>;
 }
+
+/** ONNX Runtime's own operations. */
+const RUNTIME_DOMAIN = "com.microsoft";
+/** Stored tensors from this size on may be kept outside the file. */
+const EXTERNAL_BYTES = 4096;
 
 type AttributeValue = number | string | readonly number[] | { float: number };
 
@@ -35,6 +50,8 @@ interface OnnxNode {
   inputs: string[];
   outputs: string[];
   attributes: Record<string, AttributeValue>;
+  /** Default: ONNX's own. */
+  domain?: string;
 }
 
 /** What lowering rules (operations.ts) write through. */
@@ -78,6 +95,7 @@ class Writer implements Emitter {
     private readonly format: WeightFormat,
     order: readonly Node[],
     outputs: readonly Tensor[],
+    private readonly external?: Map<string, Uint8Array>,
   ) {
     for (const node of order) for (const input of node.inputs) this.usedOutputs.add(input);
     for (const output of outputs) this.usedOutputs.add(output);
@@ -115,7 +133,20 @@ class Writer implements Emitter {
   ): string {
     const message = new Message();
     for (const dim of shape) message.integer(1, dim);
-    message.integer(2, ONNX_TYPE[type]).string(8, name).bytes(9, bytes);
+    message.integer(2, ONNX_TYPE[type]).string(8, name);
+    if (this.external && bytes.length >= EXTERNAL_BYTES) {
+      for (const [key, value] of [
+        ["location", name],
+        ["offset", "0"],
+        ["length", String(bytes.length)],
+      ] as const) {
+        message.message(13, new Message().string(1, key).string(2, value));
+      }
+      message.integer(14, 1); // the data are external
+      this.external.set(name, bytes);
+    } else {
+      message.bytes(9, bytes);
+    }
     this.initializers.push(message);
     return name;
   }
@@ -253,6 +284,23 @@ class Writer implements Emitter {
     this.learnSymbols(tensor, name);
   }
 
+  /** The kernel wants queries as [batch, queries, heads * width], gives its result so, and reads keys and
+   * values as they are; of the two transposes here the engine drops the one that meets its inverse. */
+  lowerAttention(node: Node, { queries, keys, values, heads, width }: Attention): void {
+    const all = heads * width;
+    const [byToken] = this.node("Transpose", [this.nameOf(queries)], { perm: [0, 2, 1, 3] });
+    const [rows] = this.node("Reshape", [byToken!, this.integers([0, 0, all])]);
+    const [mixed] = this.node(
+      "MultiHeadAttention",
+      [rows!, this.nameOf(keys), this.nameOf(values)],
+      { num_heads: heads, scale: { float: 1 } },
+    );
+    this.nodes.at(-1)!.domain = RUNTIME_DOMAIN;
+    const [split] = this.node("Reshape", [mixed!, this.integers([0, 0, heads, width])]);
+    const [result] = this.node("Transpose", [split!], { perm: [0, 2, 1, 3] });
+    this.setName(node.outputs[0]!, result!);
+  }
+
   /** Folds a node, or lowers it to ONNX nodes. */
   lower(node: Node): void {
     const inputs = node.inputs.map((input) => this.folded.get(input));
@@ -367,7 +415,8 @@ export function toOnnx(
 ): Uint8Array {
   const tensors = Object.values(outputs);
   const order = reachable(tensors);
-  const writer = new Writer(options.format ?? "fp32", order, tensors);
+  const writer = new Writer(options.format ?? "fp32", order, tensors, options.external);
+  const { attentions, inner } = findAttentions(options.fuseAttention ? order : [], tensors);
   const graph = new Message();
   const inputs: Message[] = [];
 
@@ -397,7 +446,9 @@ export function toOnnx(
         const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
         writer.setName(tensor, writer.store(dtype, shape, bytes));
       }
-    } else {
+    } else if (attentions.has(node)) {
+      writer.lowerAttention(node, attentions.get(node)!);
+    } else if (!inner.has(node)) {
       writer.lower(node);
     }
   }
@@ -423,6 +474,7 @@ export function toOnnx(
     for (const [name, value] of Object.entries(node.attributes)) {
       message.message(5, attributeMessage(name, value));
     }
+    if (node.domain) message.string(7, node.domain);
     graph.message(1, message);
   }
   graph.string(2, options.name ?? "groupvit");
@@ -437,6 +489,9 @@ export function toOnnx(
     .string(2, "groupvit")
     .message(7, graph)
     .message(8, new Message().string(1, "").integer(2, OPSET));
+  if (writer.nodes.some((node) => node.domain === RUNTIME_DOMAIN)) {
+    model.message(8, new Message().string(1, RUNTIME_DOMAIN).integer(2, 1));
+  }
   for (const [key, value] of Object.entries(options.metadata ?? {})) {
     model.message(14, new Message().string(1, key).string(2, value));
   }

@@ -52,6 +52,11 @@ export class Engine {
     private readonly createSession: CreateSession,
     readonly options: EngineOptions = {},
   ) {
+    // Views of one file would keep all of it: with memory of its own, a tower's part is freed once its
+    // session has it.
+    for (const [name, data] of weights) {
+      if (data.byteLength < data.buffer.byteLength) weights.set(name, data.slice());
+    }
     this.positionTable = weights.get(POSITIONS)!;
     this.logitScale = weights.get("logit_scale")![0]!;
   }
@@ -139,10 +144,16 @@ export class Engine {
   }
 
   private async open(outputs: ReturnType<typeof imageGraph>, part: RegExp): Promise<Session> {
-    const onnx = toOnnx(outputs, { weights: this.weights, format: this.options.format });
-    const session = await this.createSession(onnx, this.options);
+    const external = new Map<string, Uint8Array>();
+    const onnx = toOnnx(outputs, {
+      weights: this.weights,
+      format: this.options.format,
+      fuseAttention: this.device === "cpu",
+      external,
+    });
+    // The session copies what it is given: nothing here may hold the weights while it does.
     for (const name of this.weights.keys()) if (part.test(name)) this.weights.delete(name);
-    return session;
+    return this.createSession(onnx, { ...this.options, keepMemory: true }, external);
   }
 
   private positions(rows: number, columns: number): Float32Array {

@@ -7,7 +7,7 @@ import type { CreateSession, Device, Session, SessionOptions, Value } from "./se
 /** Threads beyond these no longer make a picture faster. */
 const MAX_THREADS = 4;
 
-export const createSession: CreateSession = async (onnx, options = {}) => {
+export const createSession: CreateSession = async (onnx, options = {}, external) => {
   const device = options.device ?? "wasm";
   if (device !== "wasm" && device !== "webgpu") {
     throw new InputError(`device "${device}" does not run in browsers; use wasm or webgpu`);
@@ -22,6 +22,9 @@ export const createSession: CreateSession = async (onnx, options = {}) => {
       executionProviders: [device],
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
+      ...(external?.size
+        ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
+        : {}),
     });
     return wrap(ort, session, device);
   } catch (error) {

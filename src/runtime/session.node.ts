@@ -7,7 +7,7 @@ import type { CreateSession, Device, Session, Value } from "./session.js";
 /** Devices that this build of ONNX Runtime names, with what their provider is called there. */
 const PROVIDERS: Partial<Record<Device, string>> = { cpu: "cpu", webgpu: "webgpu", cuda: "cuda" };
 
-export const createSession: CreateSession = async (onnx, options = {}) => {
+export const createSession: CreateSession = async (onnx, options = {}, external) => {
   const device = options.device ?? "cpu";
   const provider = PROVIDERS[device];
   if (!provider) {
@@ -18,9 +18,13 @@ export const createSession: CreateSession = async (onnx, options = {}) => {
     session = await ort.InferenceSession.create(onnx, {
       executionProviders: [provider],
       graphOptimizationLevel: "all",
-      // Without the arena memory goes back after every run: half the resident size, same speed.
-      enableCpuMemArena: false,
+      // Large activations (training): without the arena memory goes back after every run. Small ones
+      // scatter over the heap then, and resident memory creeps up: the arena holds it steady.
+      enableCpuMemArena: options.keepMemory ?? false,
       logSeverityLevel: 3,
+      ...(external?.size
+        ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
+        : {}),
       ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
     });
   } catch (error) {

@@ -14,9 +14,14 @@ export interface SessionOptions {
   device?: Device;
   /** Threads within one operation; default: one per physical core. */
   threads?: number;
+  /** Keep memory from run to run, for graphs of small activations. Default: given back after each. */
+  keepMemory?: boolean;
   /** Browsers only: folder or address of the engine's wasm file. Default: beside the script. */
   wasmPath?: string;
 }
+
+/** Weights that ONNX bytes name but do not hold. */
+export type ExternalData = ReadonlyMap<string, Uint8Array>;
 
 /** A graph that is ready to run. */
 export interface Session {
@@ -31,7 +36,11 @@ export interface Session {
 }
 
 /** Makes sessions; one per environment (`session.node.ts`, `session.browser.ts`). */
-export type CreateSession = (onnx: Uint8Array, options?: SessionOptions) => Promise<Session>;
+export type CreateSession = (
+  onnx: Uint8Array,
+  options?: SessionOptions,
+  external?: ExternalData,
+) => Promise<Session>;
 
 /** The float data of an output, or an error that names it. */
 export function floats(values: Readonly<Record<string, Value>>, name: string): Float32Array {

@@ -125,7 +125,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   );
   const run = new Run(options, data, schedule, set, state, step, stopAfter);
   try {
-    return { ...(await run.train(resumed)), resumed };
+    return { ...(await run.train()), resumed };
   } finally {
     await run.close();
   }
@@ -141,7 +141,7 @@ class Run {
   private lastCheckpoint = performance.now();
   private lastPage = Number.NEGATIVE_INFINITY;
   private rollbacks = 0;
-  private evaluation?: Evaluation;
+  private evaluation?: Evaluation & { step: number };
 
   constructor(
     private readonly options: TrainOptions,
@@ -158,12 +158,10 @@ class Run {
     this.shapes = weightShapes(this.config.model, this.config.multiLabel);
   }
 
-  async train(resumed: boolean): Promise<Omit<TrainResult, "resumed">> {
+  async train(): Promise<Omit<TrainResult, "resumed">> {
     const { state } = this;
     this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
     await writeEvents(this.path("events"), this.metrics.records);
-    // A killed run needs one to begin again from, and a roll-back needs one to go to.
-    if (!resumed) await this.checkpoint();
     this.stream = this.data.open(state.position);
     while (state.step < this.stopAfter && !this.options.signal?.aborted) await this.oneStep();
 
@@ -314,7 +312,7 @@ class Run {
   private evaluationIsDue(): boolean {
     if (!this.config.evaluation) return false;
     const { step } = this.state;
-    return step % this.config.evaluation.every === 0 || step === this.stopAfter;
+    return step % this.config.evaluation.every === 0 || step === this.schedule.steps;
   }
 
   private async evaluateNow(): Promise<Scores> {
@@ -339,8 +337,9 @@ class Run {
   private async evaluateWeights(): Promise<Evaluation> {
     const model = modelOf(this.config.model, this.finalWeights(), this.state.step);
     const { evaluation, threads } = this.config;
-    this.evaluation = await evaluate(model, this.set!, evaluation!, threads);
-    return this.evaluation;
+    const result = await evaluate(model, this.set!, evaluation!, threads);
+    this.evaluation = { ...result, step: this.state.step };
+    return result;
   }
 
   /** The averaged weights where the run keeps them. */
@@ -368,7 +367,7 @@ class Run {
   }
 
   private async writeModels(): Promise<string[]> {
-    if (this.set && !this.evaluation) await this.evaluateWeights();
+    if (this.set && this.evaluation?.step !== this.state.step) await this.evaluateWeights();
     const written: string[] = [];
     for (const dtype of this.config.export) {
       const folder = this.path(dtype === "F32" ? "model" : "halfModel");

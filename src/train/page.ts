@@ -128,11 +128,11 @@ function chartSvg({ title, lines }: Chart, records: readonly StepRecord[]): stri
   });
   const legend = drawn.map(
     ({ line, points: all }, i) =>
-      `<span class="c${i}"><i></i>${escape(line.label)} <b>${tick(all.at(-1)![1])}</b></span>`,
+      `<span class="c${i}"><i></i>${escapeHtml(line.label)} <b>${tick(all.at(-1)![1])}</b></span>`,
   );
   return (
-    `<figure><figcaption>${escape(title)}</figcaption><div class="legend">${legend.join("")}</div>` +
-    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(title)}">` +
+    `<figure><figcaption>${escapeHtml(title)}</figcaption><div class="legend">${legend.join("")}</div>` +
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(title)}">` +
     `${grid.join("")}${steps.join("")}${paths.join("")}</svg></figure>`
   );
 }
@@ -151,7 +151,7 @@ function tick(value: number): string {
   return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
@@ -195,17 +195,17 @@ export function runPage(content: PageContent): string {
   const reload = running ? `<meta http-equiv="refresh" content="${RELOAD_SECONDS}">` : "";
   const rows = chosen(strip).map(
     ({ caption, src }) =>
-      `<span>${escape(caption)}</span><img src="${escape(src)}" alt="${escape(caption)}">`,
+      `<span>${escapeHtml(caption)}</span><img src="${escapeHtml(src)}" alt="${escapeHtml(caption)}">`,
   );
   const figures = charts(records).map((chart) => chartSvg(chart, records));
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-${reload}<title>${escape(name)} - GroupViT training</title><style>${STYLE}</style></head>
+${reload}<title>${escapeHtml(name)} - GroupViT training</title><style>${STYLE}</style></head>
 <body>
-<h1>${escape(name)}</h1>
-<p>${escape(description)}</p>
-<p class="status">${escape(status)}</p>
+<h1>${escapeHtml(name)}</h1>
+<p>${escapeHtml(description)}</p>
+<p class="status">${escapeHtml(status)}</p>
 <h2>Curves over steps</h2>
 <div class="charts">${figures.join("\n")}</div>
 ${rows.length > 0 ? `<h2>Validation pictures</h2>\n<div class="strip">${rows.join("\n")}</div>` : ""}

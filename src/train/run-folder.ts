@@ -3,7 +3,13 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, InputError } from "../errors.js";
-import { listCheckpoints, type RunState, readCheckpoint, weightShapes } from "./checkpoint.js";
+import {
+  listCheckpoints,
+  type RunState,
+  readCheckpoint,
+  saveCheckpoint,
+  weightShapes,
+} from "./checkpoint.js";
 import { changedFields, parseTrainConfig, type TrainConfig } from "./config.js";
 import { writeAtomically } from "./data/files.js";
 import { startState } from "./start.js";
@@ -62,8 +68,7 @@ export async function openRun(
     throw new InputError(
       `run folder ${folder}: it holds no checkpoint; leave --resume out to begin`,
     );
-  } else if (names.some((name) => name !== RUN_FILES.config && !name.startsWith("."))) {
-    // A run that was killed before its first checkpoint leaves its configuration only.
+  } else if (names.some((name) => !isBeginning(name))) {
     throw new InputError(
       `run folder ${folder}: it holds other files (${names.slice(0, 3).join(", ")}); give an empty ` +
         "folder, or --fresh to replace the run that is there",
@@ -72,7 +77,16 @@ export async function openRun(
   await mkdir(folder, { recursive: true });
   const state = await startState(config);
   await writeConfig(folder, config);
+  // A killed run needs one to begin again from, and a roll-back needs one to go to.
+  const shapes = weightShapes(config.model, config.multiLabel);
+  await saveCheckpoint(checkpoints, state, shapes, config.checkpoint.keep);
   return { state, resumed: false };
+}
+
+/** What a run that was killed before its first checkpoint leaves. */
+function isBeginning(name: string): boolean {
+  const begun: string[] = [RUN_FILES.config, RUN_FILES.checkpoints];
+  return begun.includes(name) || name.startsWith(".") || name.includes(".partial-");
 }
 
 function writeConfig(folder: string, config: TrainConfig): Promise<void> {

@@ -27,7 +27,7 @@ export function isTrainable(trainable: TrainConfig["trainable"], name: string): 
 }
 
 /**
- * Weights before the first step; moments appear with it.
+ * Weights before the first step, with moments of zero.
  *
  * @throws CheckpointError or ConfigError where `init` cannot be read or is another architecture
  */
@@ -44,6 +44,11 @@ export async function startState(config: TrainConfig): Promise<RunState> {
     batches: 0,
     skipped: [],
   };
+  for (const [name, data] of weights) {
+    if (isBuffer(name) || !isTrainable(config.trainable, name)) continue;
+    state.first.set(name, new Float32Array(data.length));
+    state.second.set(name, new Float32Array(data.length));
+  }
   if (config.ema !== undefined) state.ema = new Map(weights);
   return state;
 }
@@ -60,7 +65,7 @@ async function takeOver(
   for (const [name, tensor] of checkpoint.tensors) {
     if (isBuffer(name) && !name.includes(".running_")) continue;
     if (!weights.has(name)) continue;
-    let data = toFloat32(tensor).slice();
+    let data: Float32Array = toFloat32(tensor).slice();
     if (name === POSITIONS && from !== to) {
       const grid = { rows: from, columns: from };
       data = interpolatePositions(data, grid, config.vision.hiddenSize, to, to, "authors");

@@ -5,10 +5,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import sharp from "sharp";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { decodeLabelPng, GroupViT, type PictureReport, VOCABULARIES } from "../../src/index.js";
 import { decodeRle, decompressRle } from "../../src/output/rle.js";
-import { groupvit, saveRandomModel, temporaryFolder } from "../support/cli.js";
+import { groupvit, saveRandomModel } from "../support/cli.js";
+import { temporaryFolder } from "../support/temporary.js";
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 180_000 });
 
 const LABELS = "sky, sun, grass, tree, house";
 const folder = await temporaryFolder();
@@ -44,7 +47,7 @@ beforeAll(async () => {
   await writePicture(at("photos", "b", "a.png"), 4);
   await writeFile(at("photos", "notes.txt"), "no picture");
   await writeFile(at("broken.jpg"), "this is no picture");
-}, 120_000);
+});
 
 test("a mask is exactly the API's map, and an overlay shows it", async () => {
   const { code, stdout, stderr } = await segment("one.png");

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { glob, walk } from "../../src/cli/glob.js";
 import { findSources, outputNames } from "../../src/cli/sources.js";
-import { temporaryFolder } from "../support/cli.js";
+import { temporaryFolder } from "../support/temporary.js";
 
 const folder = await temporaryFolder();
 const FILES = [

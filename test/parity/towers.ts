@@ -6,7 +6,12 @@ import type { Tensor } from "../../src/graph/tensor.js";
 import { patchesFromPixels } from "../../src/input/normalize.js";
 import { nativeGrid } from "../../src/model/image-tower.js";
 import { imageGraph, textGraph } from "../../src/model/inference.js";
-import { clampedScale, contrastiveLoss, normalizeRows } from "../../src/model/losses.js";
+import {
+  clampedScale,
+  contrastiveLoss,
+  normalizeRows,
+  ownTargets,
+} from "../../src/model/losses.js";
 import type { PositionMode } from "../../src/model/positions.js";
 import { interpolatePositions } from "../../src/model/positions.js";
 import { causalMask, Engine, endOfText } from "../../src/runtime/engine.js";
@@ -144,6 +149,7 @@ export async function contrastive(
     normalizeRows(g.input("images", "f32", [rows, dim])),
     normalizeRows(g.input("texts", "f32", [rows, dim])),
     clamp ? clampedScale(parameter) : g.exp(parameter),
+    ownTargets(rows, 1),
   );
   const session = await createSession(toOnnx({ loss }));
   const values = await session.run({

@@ -1,12 +1,10 @@
-// The compiled command line as a child process, and a model with random weights for it. The first call
-// compiles src into dist (scripts/build.mjs does nothing where dist is current).
+// The compiled command line as a child process, and a model with random weights for it. Importing
+// this compiles src into dist; scripts/build.mjs does nothing where dist is current.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll } from "vitest";
+import { beforeAll } from "vitest";
 // @ts-expect-error: a plain script
 import { build } from "../../scripts/build.mjs";
 import { fromFloat32 } from "../../src/checkpoint/dtypes.js";
@@ -15,7 +13,12 @@ import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import { parameterShapes } from "../../src/checkpoint/shapes.js";
 import type { TensorMap } from "../../src/checkpoint/tensors.js";
 import type { GroupViTConfig } from "../../src/model/config.js";
-import { initialWeights } from "../../src/train/initialise.js";
+import { Random } from "../../src/random.js";
+
+// Once for a test file: what is edited meanwhile is for the next run.
+beforeAll(async () => {
+  await build();
+}, 300_000);
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
@@ -54,34 +57,32 @@ const CONFIG: GroupViTConfig = {
   logitScaleInitValue: 2.6592,
 };
 
-/** A model whose weights are random, but the same at every call. */
+/** A model whose weights are random, but the same at every call, and far enough from zero for groups
+ * and words to differ. */
 export function randomModel(): Model {
-  const shapes = parameterShapes(CONFIG);
   const tensors: TensorMap = new Map();
-  for (const [name, data] of initialWeights(CONFIG, shapes, "command line")) {
+  for (const [name, shape] of parameterShapes(CONFIG)) {
     if (/position_ids|num_batches_tracked/.test(name)) continue;
-    // Larger than initial weights, so that groups and words differ.
-    const scale = data.length > 1 && !/norm|bias|running|\.1\.weight/.test(name) ? 8 : 1;
-    tensors.set(
-      name,
-      fromFloat32(
-        data.map((x) => x * scale),
-        shapes.get(name)!,
-      ),
+    const random = new Random(name);
+    const size = shape.reduce((a, b) => a * b, 1);
+    const inputs = /embedding|group_token/.test(name) ? 1 : size / shape[0]!;
+    const isScale = /(norm|\.1)[^.]*\.weight$|running_var$/.test(name) && shape.length === 1;
+    const data = Float32Array.from({ length: size }, () =>
+      shape.length === 0
+        ? 4
+        : isScale
+          ? 1
+          : shape.length === 1
+            ? 0
+            : random.normal() / inputs ** 0.5,
     );
+    tensors.set(name, fromFloat32(data, shape));
   }
   return { config: CONFIG, tensors };
 }
 
 export async function saveRandomModel(folder: string): Promise<string> {
   await saveHuggingFace(folder, randomModel());
-  return folder;
-}
-
-/** A folder for one test file, removed after it. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "groupvit-cli-"));
-  afterAll(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -101,7 +102,6 @@ export interface RunOptions {
 
 /** Runs `groupvit` to its end; caches are in the working folder, and nothing is asked of the real Hub. */
 export async function groupvit(args: readonly string[], options: RunOptions): Promise<Ended> {
-  await build();
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd,
     env: {

@@ -28,14 +28,14 @@ export function convertCommand(): Command {
     .addOption(
       new Option(
         "--to <format>",
-        "huggingface: a folder with safetensors; pytorch: one with pytorch_model.bin; authors: a .pth",
+        "a folder with model.safetensors, one with pytorch_model.bin, or the authors' .pth",
       )
         .choices(["huggingface", "pytorch", "authors"])
         .makeOptionMandatory(),
     )
     .requiredOption("-o, --out <path>", "the folder, or for authors the file, to write")
     .addOption(
-      new Option("--dtype <type>", "type of the weights; f16 halves the file")
+      new Option("--dtype <type>", "type of the weights, f16 for half the size")
         .choices(["f32", "f16"])
         .default("f32"),
     )

@@ -11,7 +11,7 @@ import { Command } from "commander";
 import { hubSettings } from "../../checkpoint/hub.node.js";
 import { cacheFolder } from "../../segment/word-store.node.js";
 import { byteSize } from "../progress.js";
-import { oneLine, print } from "../terminal.js";
+import { interruption, oneLine, print } from "../terminal.js";
 import { heading } from "../text.js";
 
 const PROBE_MS = 60_000;
@@ -46,6 +46,7 @@ Examples:
 
 async function run({ json }: { json?: boolean }): Promise<void> {
   const providers = await Promise.all(["cpu", "cuda", "webgpu"].map(probe));
+  interruption.signal.throwIfAborted();
   const report = {
     groupvit: packageVersion(new URL("../../../package.json", import.meta.url)),
     node: process.version,

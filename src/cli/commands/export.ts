@@ -28,13 +28,13 @@ export function exportCommand(): Command {
     .addOption(
       new Option(
         "--parts <parts>",
-        "three: image.onnx, text.onnx and matcher.onnx; one: groupvit.onnx (default: three)",
+        "image.onnx, text.onnx and matcher.onnx, or groupvit.onnx alone (default: three)",
       ).choices(["three", "one"]),
     )
     .addOption(
       new Option(
         "--dtype <type>",
-        "type of the weights; fp16 halves the files, int8 quarters them (default: fp32)",
+        "type of the weights, fp16 for half the size, int8 for a quarter (default: fp32)",
       ).choices(["fp32", "fp16", "int8"]),
     )
     .option("--json", "print one JSON document instead of text")

@@ -56,7 +56,7 @@ export function segmentCommand(): Command {
     .addOption(
       new Option(
         "--mode <mode>",
-        "one window over the picture, or overlapping square ones: slower, finer (default: whole)",
+        "one window over the picture, or overlapping square ones, slower and finer (default: whole)",
       ).choices(["whole", "slide"]),
     )
     .option(
@@ -67,7 +67,7 @@ export function segmentCommand(): Command {
     .addOption(
       new Option(
         "--background <kind>",
-        "pixels without label: none, those of low score, or those won by other words (default: none)",
+        "which pixels take no label, those of low score or those won by other words (default: none)",
       ).choices(["none", "threshold", "words"]),
     )
     .option("--background-words <list>", "words that stand for background", String)

@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { ConfigError } from "../errors.js";
+import { changedFields, parseTrainConfig, type TrainConfigInput } from "./config.js";
+import { scheduleOf } from "./schedule.js";
+
+const MINIMAL: TrainConfigInput = {
+  name: "minimal",
+  data: { kind: "shapes" },
+  optimiser: { learningRate: 1e-3 },
+  schedule: { kind: "constant" },
+  steps: 10,
+};
+const FOLDER = fileURLToPath(new URL("../../configs/", import.meta.url));
+
+describe("a training configuration", () => {
+  it("has the published run's values where it says nothing", () => {
+    const config = parseTrainConfig(JSON.stringify(MINIMAL));
+    expect(config.model.vision).toMatchObject({ hiddenSize: 384, depths: [6, 3, 3] });
+    expect(config.model.text).toMatchObject({ hiddenSize: 256, numHiddenLayers: 12 });
+    expect(config).toMatchObject({ multiLabel: 3, batch: 4096, dropPath: 0.1, gumbel: true });
+    expect(config.optimiser).toMatchObject({ beta1: 0.9, beta2: 0.999, eps: 1e-8, clipNorm: 5 });
+  });
+
+  it.each([
+    [{ ...MINIMAL, batsh: 8 }, /batsh is no known field/],
+    [{ ...MINIMAL, batch: 1.5 }, /batch is 1\.5: .*whole number/],
+    [{ ...MINIMAL, batch: 1 }, /batch is 1: .*2/],
+    [{ ...MINIMAL, model: { vision: { widht: 3 } } }, /model\.vision\.widht is no known field/],
+    [{ ...MINIMAL, model: { vision: { hiddenSize: 100 } } }, /num_attention_heads is 6.*divide/],
+    [{ ...MINIMAL, model: { vision: { patchSize: 15 } } }, /patchSize is 15; it must divide/],
+    [{ ...MINIMAL, data: { kind: "parquet" } }, /data\.kind is "parquet"/],
+    [{ ...MINIMAL, data: { kind: "shapes", augment: { flip: 2 } } }, /augmentation flip/],
+    [{ ...MINIMAL, assignment: "firm" }, /assignment is "firm": .*hard.*soft/],
+    [{ ...MINIMAL, optimiser: {} }, /optimiser\.learningRate is missing/],
+    [{ ...MINIMAL, epochs: 3 }, /steps is 10: give either steps or epochs/],
+    [{ ...MINIMAL, textTokens: 78 }, /textTokens is 78; it must be at most/],
+    ["{", /not JSON/],
+  ])("names the wrong field, its value and what is allowed: %j", (input, message) => {
+    expect(() => parseTrainConfig(input)).toThrow(ConfigError);
+    expect(() => parseTrainConfig(input)).toThrow(message);
+  });
+
+  it("may change in what does not alter what was learnt", () => {
+    const before = parseTrainConfig(MINIMAL);
+    const after = parseTrainConfig({ ...MINIMAL, steps: 20, threads: 1 });
+    expect(changedFields(before, after).sort()).toEqual(["steps", "threads"]);
+    expect(() => changedFields(before, parseTrainConfig({ ...MINIMAL, seed: 2 }))).toThrow(
+      /seed was 1 .* is 2 now/,
+    );
+  });
+
+  it.each(readdirSync(FOLDER))("configs/%s is valid", (file) => {
+    const config = parseTrainConfig(readFileSync(`${FOLDER}${file}`, "utf8"));
+    expect(scheduleOf(config, 26_000_000).steps).toBeGreaterThan(0);
+  });
+
+  it("holds the published schedule: batch 4096, 30 epochs of 26 million pairs", () => {
+    const config = parseTrainConfig(readFileSync(`${FOLDER}published-gcc-yfcc.json`, "utf8"));
+    const schedule = scheduleOf(config, 26_000_000);
+    const warm = Math.round((2 * 26_000_000) / 4096);
+    expect(schedule.steps).toBe(Math.round((30 * 26_000_000) / 4096));
+    expect(schedule.rate(0)).toBe(4e-6);
+    expect(schedule.rate(warm / 2)).toBeCloseTo((1.6e-3 + 4e-6) / 2, 6);
+    expect(schedule.rate(schedule.steps / 2)).toBeCloseTo((1.6e-3 + 4e-5) / 2, 6);
+    expect(schedule.rate(schedule.steps)).toBeCloseTo(4e-5, 9);
+    const small = scheduleOf({ ...config, batch: 1024 }, 26_000_000);
+    expect(small.rate(0)).toBe(1e-6);
+  });
+});
+
+describe("a schedule", () => {
+  it("is constant, then cools down linearly to its end", () => {
+    const config = parseTrainConfig({
+      ...MINIMAL,
+      schedule: {
+        kind: "constant",
+        coolDown: 0.5,
+        end: 0,
+        warmUp: { length: { steps: 2 }, from: 0 },
+      },
+    });
+    const { rate, steps } = scheduleOf(config, undefined);
+    const rates = Array.from({ length: steps }, (_, step) => rate(step) * 1000);
+    const expected = [0, 0.5, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2];
+    for (const [i, value] of expected.entries()) expect(rates[i]).toBeCloseTo(value, 12);
+  });
+
+  it("asks for the number of samples where epochs cannot be counted without it", () => {
+    const config = parseTrainConfig({ ...MINIMAL, steps: undefined, epochs: 2 });
+    expect(() => scheduleOf(config, undefined)).toThrow(/data\.samples/);
+    expect(scheduleOf({ ...config, batch: 10 }, 100).steps).toBe(20);
+  });
+});
