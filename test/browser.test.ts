@@ -226,10 +226,15 @@ describe("in the browser", () => {
       async ([values, tokens]) => {
         const { GroupViTModel: Model, Tensor: T } = globalThis.groupvit;
         const model = await Model.fromPretrained("/tiny/", { device: "webgpu" });
-        const { logitsPerImage, imageEmbeds } = await model({
+        const inputs = {
           pixelValues: new T(Float32Array.from(values), [2, 3, 96, 64]),
           inputIds: new T(Int32Array.from(tokens), [1, 4]),
-        });
+        };
+        // Both towers at once: sessions share the device and must take turns.
+        const [{ logitsPerImage, imageEmbeds }] = await Promise.all([
+          model(inputs),
+          model.getTextFeatures(inputs),
+        ]);
         await model.release();
         return { logits: Array.from(logitsPerImage.data), embeds: Array.from(imageEmbeds.data) };
       },

@@ -7,6 +7,14 @@ import type { CreateSession, Device, Session, SessionOptions, Value } from "./se
 /** Threads beyond these no longer make a picture faster. */
 const MAX_THREADS = 4;
 
+/** Sessions of a page share one engine, which does one thing at a time; callers need not know. */
+let last: Promise<unknown> = Promise.resolve();
+function inTurn<T>(task: () => Promise<T>): Promise<T> {
+  const result = last.then(task);
+  last = result.catch(() => {});
+  return result;
+}
+
 export const createSession: CreateSession = async (onnx, options = {}, external) => {
   const device = options.device ?? "wasm";
   if (device !== "wasm" && device !== "webgpu") {
@@ -18,14 +26,17 @@ export const createSession: CreateSession = async (onnx, options = {}, external)
   const ort = await load(device);
   configure(ort, options);
   try {
-    const session = await ort.InferenceSession.create(onnx, {
-      executionProviders: [device],
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-      ...(external?.size
-        ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
-        : {}),
-    });
+    const session = await inTurn(() =>
+      ort.InferenceSession.create(onnx, {
+        executionProviders: [device],
+        graphOptimizationLevel: "all",
+        logSeverityLevel: 3,
+        ...(external?.size
+          ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
+          : {}),
+      }),
+    );
+    external?.clear();
     return wrap(ort, session, device);
   } catch (error) {
     throw new InputError(
@@ -57,8 +68,6 @@ function configure(ort: typeof Ort, { threads, wasmPath }: SessionOptions): void
 }
 
 function wrap(ort: typeof Ort, session: Ort.InferenceSession, device: Device): Session {
-  // ONNX Runtime for the web runs one thing at a time; callers need not know.
-  let last: Promise<unknown> = Promise.resolve();
   async function run(feeds: Readonly<Record<string, Value>>, outputs?: readonly string[]) {
     const tensors: Record<string, Ort.Tensor> = {};
     for (const [name, { data, shape }] of Object.entries(feeds)) {
@@ -78,11 +87,7 @@ function wrap(ort: typeof Ort, session: Ort.InferenceSession, device: Device): S
   }
   return {
     device,
-    run(feeds, outputs) {
-      const result = last.then(() => run(feeds, outputs));
-      last = result.catch(() => {});
-      return result;
-    },
-    release: () => session.release(),
+    run: (feeds, outputs) => inTurn(() => run(feeds, outputs)),
+    release: () => inTurn(() => session.release()),
   };
 }

@@ -1,5 +1,7 @@
 // ONNX Runtime in Node.
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import * as ort from "onnxruntime-node";
 import { InputError } from "../errors.js";
 import type { CreateSession, Device, Session, Value } from "./session.js";
@@ -13,6 +15,7 @@ export const createSession: CreateSession = async (onnx, options = {}, external)
   if (!provider) {
     throw new InputError(`device "${device}" does not run in Node; use cpu, webgpu or cuda`);
   }
+  if (external?.size) collectGarbage();
   let session: ort.InferenceSession;
   try {
     session = await ort.InferenceSession.create(onnx, {
@@ -34,8 +37,21 @@ export const createSession: CreateSession = async (onnx, options = {}, external)
         "run `groupvit doctor` to see what this machine offers",
     );
   }
+  if (external?.size) {
+    external.clear();
+    collectGarbage();
+  }
   return wrap(session, device);
 };
+
+/**
+ * Frees what the caller has dropped (the checkpoint's file, weights in another layout) before the engine
+ * takes as much memory again: V8 would let it lie until long after the session is made.
+ */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+}
 
 function wrap(session: ort.InferenceSession, device: Device): Session {
   return {

@@ -20,8 +20,8 @@ export interface SessionOptions {
   wasmPath?: string;
 }
 
-/** Weights that ONNX bytes name but do not hold. */
-export type ExternalData = ReadonlyMap<string, Uint8Array>;
+/** Weights that ONNX bytes name but do not hold; emptied when the session has them. */
+export type ExternalData = Map<string, Uint8Array>;
 
 /** A graph that is ready to run. */
 export interface Session {

@@ -114,7 +114,10 @@ export class TrainingStep {
     const programs = new Map<string, Program>();
     const add = async (key: string, outputs: Outputs) => {
       if (!programs.has(key))
-        programs.set(key, await compile(outputs, createSession, sessionOptions));
+        programs.set(
+          key,
+          await compile(outputs, createSession, { keepMemory: true, ...sessionOptions }),
+        );
     };
     const perImage = 1 + options.multiLabel;
     if (options.microBatch >= options.batch) {
