@@ -259,7 +259,7 @@ function pretrainedModel(
     const { data } = pixelValues;
     const pixels = data instanceof Float32Array ? data : Float32Array.from(data);
     const { patches, rows, columns } = patchesFromPixels(pixels, shape, patchSize);
-    return engine.encodeImages(patches, batch!, rows, columns);
+    return engine.encodeImages(patches, batch!, rows, columns, shape[2] === shape[3]);
   }
 
   const dim = config.projectionDim;

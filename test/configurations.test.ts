@@ -126,7 +126,7 @@ describe.each(Object.entries(VISION))("%s", (name, vision) => {
       const session = await createSession(toOnnx(fixed, { weights: floatWeights(weights) }));
       const result = await session.run({
         patches: { shape, data: patches },
-        positions: towers.positions(rows, columns, "huggingface"),
+        positions: towers.positions(rows, columns, "huggingface", rows === columns),
       });
       expect(Object.keys(result)).toHaveLength(2 + blocks);
       for (const [key, { shape: found, data }] of Object.entries(result)) {

@@ -51,6 +51,15 @@ describe("interpolatePositions", () => {
     }
   });
 
+  it("interpolates on the native grid only in Hugging Face's way for pictures that are not square", () => {
+    const authors = interpolatePositions(table, native, 48, 8, 8, "authors", false);
+    expect(authors).toEqual(table);
+    const moved = interpolatePositions(table, native, 48, 8, 8, "huggingface", false);
+    // Sampled 0.1 / 8 of a patch apart: close to the table, and not it.
+    expect(largestDifference(moved, table)).toBeGreaterThan(1e-3);
+    expect(largestDifference(moved, table)).toBeLessThan(0.2);
+  });
+
   it("gives the documented example", () => {
     const row = new Float32Array([0, 1]);
     const result = interpolatePositions(row, { rows: 1, columns: 2 }, 1, 1, 4, "authors");

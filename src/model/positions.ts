@@ -22,10 +22,11 @@ const A = -0.75;
  * Resizes a table of position embeddings: bicubic with a = -0.75, half-pixel centres, no antialiasing,
  * borders repeated.
  *
- * The native grid itself returns a copy. (Hugging Face also interpolates there if the picture's sides
- * in pixels differ while its patch grid is square; that needs a side that is no multiple of the patch.)
+ * The native grid itself returns a copy; Hugging Face does so only for pictures that are square in pixels,
+ * which a picture on the native grid need not be if a side is no multiple of the patch.
  *
  * @param table `[native.rows * native.columns, dim]`, row-major. @param rows,columns target grid.
+ * @param square whether the picture is square in pixels; only Hugging Face's way asks.
  * @returns `[rows * columns, dim]`.
  * @throws ConfigError if the table does not have the native size or a grid is empty.
  * @example
@@ -40,6 +41,7 @@ export function interpolatePositions(
   rows: number,
   columns: number,
   mode: PositionMode,
+  square = true,
 ): Float32Array {
   for (const count of [native.rows, native.columns, dim, rows, columns]) {
     if (!Number.isInteger(count) || count < 1) {
@@ -55,7 +57,9 @@ export function interpolatePositions(
         `${native.rows} x ${native.columns}, ${dim} wide, needs ${native.rows * native.columns * dim}`,
     );
   }
-  if (rows === native.rows && columns === native.columns) return table.slice();
+  if (rows === native.rows && columns === native.columns && (square || mode === "authors")) {
+    return table.slice();
+  }
 
   const xs = bicubicAxis(native.columns, columns, mode);
   const ys = bicubicAxis(native.rows, rows, mode);

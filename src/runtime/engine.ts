@@ -69,12 +69,14 @@ export class Engine {
    * Encodes windows of one size.
    *
    * @param patches [batch, rows * columns, patch * patch * channels]
+   * @param square whether the window is square in pixels (see `interpolatePositions`)
    */
   async encodeImages(
     patches: Float32Array,
     batch: number,
     rows: number,
     columns: number,
+    square = true,
   ): Promise<ImageFeatures> {
     const { vision } = this.config;
     const inside = vision.patchSize ** 2 * vision.numChannels;
@@ -83,7 +85,10 @@ export class Engine {
     const count = rows * columns;
     const result = await session.run({
       patches: { shape: [batch, count, inside], data: patches },
-      positions: { shape: [1, count, vision.hiddenSize], data: this.positions(rows, columns) },
+      positions: {
+        shape: [1, count, vision.hiddenSize],
+        data: this.positions(rows, columns, square),
+      },
     });
     const assignments: Value[] = [];
     while (result[`assignment_${assignments.length}`]) {
@@ -139,8 +144,14 @@ export class Engine {
     return features;
   }
 
+  /** Frees the sessions; the engine cannot be used after it. */
   async release(): Promise<void> {
-    for (const session of [this.imageSession, this.textSession]) await (await session)?.release();
+    for (const session of [this.imageSession, this.textSession]) {
+      await session?.then(
+        (open) => open.release(),
+        () => {}, // It never opened: its own caller was told.
+      );
+    }
   }
 
   private async open(outputs: ReturnType<typeof imageGraph>, part: RegExp): Promise<Session> {
@@ -156,8 +167,8 @@ export class Engine {
     return this.createSession(onnx, { ...this.options, keepMemory: true }, external);
   }
 
-  private positions(rows: number, columns: number): Float32Array {
-    const key = `${rows}x${columns}`;
+  private positions(rows: number, columns: number, square: boolean): Float32Array {
+    const key = `${rows}x${columns} ${square}`;
     let positions = this.positionCache.get(key);
     if (!positions) {
       const side = nativeGrid(this.config.vision);
@@ -168,6 +179,7 @@ export class Engine {
         rows,
         columns,
         this.options.positions ?? "authors",
+        square,
       );
       // Pictures come in few sizes; a stream of many must not fill the memory.
       if (this.positionCache.size >= 16) this.positionCache.clear();

@@ -200,7 +200,9 @@ class Model {
       const pixels = this.pixels(run.pixels);
       const { patches, rows, columns } = this.towers.patches(pixels);
       const batch = pixels.shape[0];
-      const result = await this.towers.engine(run.mode).encodeImages(patches, batch, rows, columns);
+      const square = pixels.shape[2] === pixels.shape[3];
+      const engine = this.towers.engine(run.mode);
+      const result = await engine.encodeImages(patches, batch, rows, columns, square);
       const values: Values = {
         image: { shape: [batch], data: result.image },
         segments: { shape: [batch], data: result.segments },

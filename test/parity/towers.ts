@@ -59,14 +59,14 @@ export class Towers {
     return patchesFromPixels(data, shape, this.weights.config.vision.patchSize);
   }
 
-  positions(rows: number, columns: number, mode: PositionMode): Value {
+  positions(rows: number, columns: number, mode: PositionMode, square: boolean): Value {
     const { vision } = this.weights.config;
     const side = nativeGrid(vision);
     const table = floatWeights(this.weights).get("vision_model.embeddings.position_embeddings")!;
     const native = { rows: side, columns: side };
     return {
       shape: [1, rows * columns, vision.hiddenSize],
-      data: interpolatePositions(table, native, vision.hiddenSize, rows, columns, mode),
+      data: interpolatePositions(table, native, vision.hiddenSize, rows, columns, mode, square),
     };
   }
 
@@ -77,7 +77,7 @@ export class Towers {
     const { patches, rows, columns } = this.patches(pixels);
     const { patchSize, numChannels } = config.vision;
     const shape = [pixels.shape[0], rows * columns, patchSize ** 2 * numChannels];
-    const positions = this.positions(rows, columns, mode);
+    const positions = this.positions(rows, columns, mode, pixels.shape[2] === pixels.shape[3]);
     const values = await (await this.images).run({ patches: { shape, data: patches }, positions });
     return { ...values, "vision.pos_embed_used": positions };
   }
