@@ -1,6 +1,7 @@
 // Where results go: files in a folder, written whole or not at all, and one JSON document on stdout.
 
-import { mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { InputError } from "../errors.js";
 import { writeFileAtomic } from "../output/atomic.node.js";
@@ -8,7 +9,19 @@ import { print } from "./terminal.js";
 
 /** Makes a folder for results, with those above it. */
 export async function makeFolder(folder: string): Promise<void> {
-  await explained(folder, () => mkdir(folder, { recursive: true }));
+  await explained(folder, () => makeFolders(folder));
+}
+
+/** As `mkdir` with `recursive`, which in Node 20 never returns where a folder cannot hold any (/proc). */
+async function makeFolders(folder: string): Promise<void> {
+  const parent = dirname(folder);
+  if (parent !== folder && !existsSync(parent)) await makeFolders(parent);
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const there = await stat(folder).catch(() => undefined);
+    if (!there?.isDirectory()) throw error;
+  }
 }
 
 /** Writes a file into a folder that exists and gives its path. */

@@ -17,18 +17,27 @@ const SHAPES: Readonly<Record<string, (x: number, y: number) => boolean>> = {
 
 const COLOURS: Readonly<Record<string, readonly [number, number, number]>> = {
   red: [214, 40, 40],
-  green: [44, 150, 60],
   blue: [40, 80, 205],
+  green: [44, 150, 60],
   yellow: [240, 205, 40],
   purple: [130, 50, 160],
   orange: [240, 135, 30],
+};
+
+const GROUNDS: Readonly<Record<string, readonly [number, number, number]>> = {
   white: [245, 245, 245],
+  gray: [140, 140, 145],
+  brown: [96, 66, 44],
   black: [25, 25, 25],
 };
+
+/** How often a shape wears the colour of its place in `COLOURS`: things have colours of their own. */
+const OWN_COLOUR = 0.8;
 
 /** Nouns that captions name, in the order of mask values from 1. */
 export const SHAPE_NAMES: readonly string[] = Object.keys(SHAPES);
 const COLOUR_NAMES = Object.keys(COLOURS);
+const GROUND_NAMES = Object.keys(GROUNDS);
 
 export interface ShapesPicture {
   picture: Picture;
@@ -50,23 +59,22 @@ export interface ShapesOptions {
 /**
  * Picture number `index` of the endless stream that the seed names.
  *
- * @example shapesAt(0, { seed: 1, size: 64, most: 2 }).caption // "a red circle on a blue background"
+ * @example shapesAt(0, { seed: 1, size: 64, most: 2 }).caption // "a red circle on a white background"
  */
 export function shapesAt(index: number, { seed, size, most }: ShapesOptions): ShapesPicture {
   const random = new Random(`${seed}/shapes/${index}`);
   const count = 1 + random.integer(most);
-  const colours = [...COLOUR_NAMES];
-  const drawColour = () => colours.splice(random.integer(colours.length), 1)[0]!;
-  const ground = drawColour();
+  const ground = GROUND_NAMES[random.integer(GROUND_NAMES.length)]!;
   const data = new Uint8Array(size * size * 3);
   const mask = new Uint8Array(size * size);
-  for (let i = 0; i < mask.length; i++) data.set(COLOURS[ground]!, i * 3);
+  for (let i = 0; i < mask.length; i++) data.set(GROUNDS[ground]!, i * 3);
   const phrases: string[] = [];
   const nouns: string[] = [];
   for (let n = 0; n < count; n++) {
     const value = random.integer(SHAPE_NAMES.length);
     const name = SHAPE_NAMES[value]!;
-    const colour = drawColour();
+    const own = random.uniform() < OWN_COLOUR;
+    const colour = COLOUR_NAMES[own ? value : random.integer(COLOUR_NAMES.length)]!;
     // Shapes stand side by side, each in a column of its own.
     const column = 1 / count;
     const reach = size * column * (0.28 + 0.17 * random.uniform());
@@ -82,10 +90,9 @@ export function shapesAt(index: number, { seed, size, most }: ShapesOptions): Sh
   for (let i = 0; i < data.length; i++) {
     data[i] = Math.min(255, Math.max(0, data[i]! + random.integer(17) - 8));
   }
-  const article = /^[aeiou]/.test(ground) ? "an" : "a";
   return {
     picture: { width: size, height: size, data },
-    caption: `${phrases.join(" and ")} on ${article} ${ground} background`,
+    caption: `${phrases.join(" and ")} on a ${ground} background`,
     nouns,
     mask,
   };

@@ -261,6 +261,7 @@ test.each([
   [["--labels", "dog", "--model", "absent"], "absent"],
   [["--labels", "dog", "--model", "photos"], "no weights"],
   [["--labels", "dog", "--out", "one.png"], "one.png"],
+  [["--labels", "dog", "--out", "/proc/groupvit/out"], "cannot be written"],
   [["--labels", "dog", "empty-pattern-*"], "no file matches"],
   [["--labels", "dog", "@absent.txt"], "absent.txt"],
   [["--label", "dog"], "Did you mean --labels?"],

@@ -8,8 +8,7 @@ import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { hubSettings } from "../../checkpoint/hub.node.js";
-import { cacheFolder } from "../../segment/word-store.node.js";
+import type { hubSettings } from "../../checkpoint/hub.node.js";
 import { byteSize } from "../progress.js";
 import { interruption, oneLine, print } from "../terminal.js";
 import { heading } from "../text.js";
@@ -19,6 +18,8 @@ const PROBE_MS = 60_000;
 const FORMATS = { jpeg: "JPEG", png: "PNG", webp: "WebP", gif: "GIF", tiff: "TIFF", heif: "AVIF" };
 const INSTALL_CUDA =
   "ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install";
+
+type Hub = { endpoint: string; offline: boolean; token: boolean } | { error: string };
 
 interface Provider {
   device: string;
@@ -47,6 +48,10 @@ Examples:
 async function run({ json }: { json?: boolean }): Promise<void> {
   const providers = await Promise.all(["cpu", "cuda", "webgpu"].map(probe));
   interruption.signal.throwIfAborted();
+  // One by one: the package as a whole does not load where its picture library does not.
+  const { hubSettings } = await import("../../checkpoint/hub.node.js");
+  const { cacheFolder } = await import("../../segment/word-store.node.js");
+  const settings = readHub(hubSettings);
   const report = {
     groupvit: packageVersion(new URL("../../../package.json", import.meta.url)),
     node: process.version,
@@ -58,8 +63,8 @@ async function run({ json }: { json?: boolean }): Promise<void> {
     providers,
     pictures: await pictureSupport(),
     model: await bundledModel(),
-    hub: hub(),
-    caches: await caches(),
+    hub: settings.hub,
+    caches: await sizes({ words: cacheFolder(), models: settings.cacheDir }),
   };
   if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
   else await print(describe(report));
@@ -112,30 +117,22 @@ async function bundledModel() {
   return { folder, present, bytes: present ? await folderSize(folder) : 0 };
 }
 
-function hub() {
+/** The Hub's settings without the token itself, or what is wrong with them. */
+function readHub(read: typeof hubSettings): { hub: Hub; cacheDir?: string } {
   try {
-    const { endpoint, offline, token } = hubSettings(process.env);
-    return { endpoint, offline, token: token !== undefined };
+    const { endpoint, offline, token, cacheDir } = read(process.env);
+    return { hub: { endpoint, offline, token: token !== undefined }, cacheDir };
   } catch (error) {
-    return { error: (error as Error).message };
+    return { hub: { error: (error as Error).message } };
   }
 }
 
-async function caches() {
-  const folders = { words: cacheFolder(), models: modelCache() };
+async function sizes(folders: Record<string, string | undefined>) {
   const list = [];
   for (const [what, folder] of Object.entries(folders)) {
-    if (folder) list.push({ what, folder, bytes: await folderSize(folder) });
+    if (folder !== undefined) list.push({ what, folder, bytes: await folderSize(folder) });
   }
   return list;
-}
-
-function modelCache(): string | undefined {
-  try {
-    return hubSettings(process.env).cacheDir;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Bytes of all files below; links count nothing, as in the Hub's cache they point to blobs beside. */
@@ -180,8 +177,8 @@ function describe(report: {
   providers: Provider[];
   pictures: Awaited<ReturnType<typeof pictureSupport>>;
   model: Awaited<ReturnType<typeof bundledModel>>;
-  hub: ReturnType<typeof hub>;
-  caches: Awaited<ReturnType<typeof caches>>;
+  hub: Hub;
+  caches: Awaited<ReturnType<typeof sizes>>;
 }): string {
   const lines: string[] = [];
   const line = (name: string, text: string) => lines.push(`  ${name.padEnd(12)} ${text}`);
@@ -220,7 +217,7 @@ function describe(report: {
       ? `${report.model.folder}, ${byteSize(report.model.bytes)}`
       : `missing (${report.model.folder}); use --model`,
   );
-  if ("error" in report.hub) line("Hub", report.hub.error!);
+  if ("error" in report.hub) line("Hub", report.hub.error);
   else {
     line(
       "Hub",
