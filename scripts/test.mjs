@@ -5,11 +5,10 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build, install, installChromium, root } from "./prepare.mjs";
+import { root } from "./build.mjs";
+import { prepare } from "./prepare.mjs";
 
-install();
-installChromium();
-build();
+await prepare({ browser: true });
 
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const step = (command, args) =>

@@ -1,22 +1,17 @@
-// Decoding in a real browser against decoding in Node. Needs a Chromium: the one that CHROMIUM_PATH names,
-// or Debian's; without one these tests are skipped.
+// Decoding in a real browser against decoding in Node.
 
-import { existsSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { launchChromium } from "../../test/support/chromium.js";
 import { Random } from "../random.js";
 import { decodePicture } from "./decode.node.js";
 import type { DecodeOptions } from "./limits.js";
 import type { Picture } from "./picture.js";
-
-const executablePath = [process.env.CHROMIUM_PATH, "/usr/bin/chromium"].find(
-  (path) => path !== undefined && existsSync(path),
-);
 
 function noise(width: number, height: number, channels: number): Uint8Array {
   const random = new Random(width * height);
@@ -32,7 +27,7 @@ function smooth(width: number, height: number): Sharp {
   return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
-describe.skipIf(executablePath === undefined)("decoding in the browser", () => {
+describe("decoding in the browser", () => {
   const files = new Map<string, Uint8Array>();
   let server: Server;
   let browser: Browser;
@@ -54,7 +49,7 @@ describe.skipIf(executablePath === undefined)("decoding in the browser", () => {
       else response.writeHead(404).end();
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    browser = await launchChromium();
     page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     await page.addScriptTag({ content: bundle.outputFiles[0]!.text });
