@@ -172,6 +172,8 @@ const schema = z
     prompts: z.enum(["simple", "subset", "full"]).default("full"),
     /** K prompts per caption; 0 leaves the multi-label loss out. */
     multiLabel: whole(0, 64).default(3),
+    /** Whether a prompt fits only its own picture (the paper) or all that name its noun. */
+    nounTargets: z.enum(["own", "shared"]).default("own"),
     batch: whole(2, 65_536).default(4096),
     /** Pictures per pass; changes memory and time, not the numbers. */
     microBatch: whole(1, 65_536).optional(),

@@ -14,7 +14,7 @@ parentPort!.on("message", ({ task, first, count, place }: DrawRequest) => {
     for (let i = 0; i < count; i++) {
       const sample = draw(first + i);
       new Float32Array(patches, (place + i) * perSample * 4, perSample).set(sample.patches);
-      texts.push({ caption: sample.caption, prompts: sample.prompts });
+      texts.push({ caption: sample.caption, prompts: sample.prompts, nouns: sample.nouns });
     }
     reply = { task, texts };
   } catch (error) {

@@ -7,7 +7,7 @@ import { Random } from "../random.js";
 import { makeCatalogue, sceneAt } from "../scenes/compose.js";
 import type { Cutouts } from "../scenes/cutouts.js";
 import { augment, type ResolvedAugmentConfig } from "./data/augment.js";
-import { cleanNouns, samplePrompts } from "./data/nouns.js";
+import { cleanNouns, type SampleNouns, samplePrompts } from "./data/nouns.js";
 import { shapesAt } from "./shapes.js";
 
 /** Everything that drawing needs; it can be sent to a thread, which shares the cut-outs' pixels. */
@@ -33,6 +33,7 @@ interface DrawnSample {
   /** Token ids of the caption, and of each prompt. */
   caption: number[];
   prompts: number[][];
+  nouns: SampleNouns;
 }
 
 /** Shapes in one picture; with more, they are too small for coarse patches. */
@@ -46,7 +47,7 @@ export function drawer(config: DrawConfig): (index: number) => DrawnSample {
   return (index) => {
     const { picture, caption, nouns } = draw(index);
     const random = new Random(`${seed}/${index}/prompts`);
-    const prompts = samplePrompts(
+    const prompted = samplePrompts(
       cleanNouns(nouns),
       caption,
       config.promptsPerCaption,
@@ -56,7 +57,8 @@ export function drawer(config: DrawConfig): (index: number) => DrawnSample {
     return {
       patches: patchesOf(picture, config, new Random(`${seed}/${index}/augment`), size, patch),
       caption: tokenizer.encode(caption),
-      prompts: prompts.map((prompt) => tokenizer.encode(prompt)),
+      prompts: prompted.texts.map((prompt) => tokenizer.encode(prompt)),
+      nouns: prompted.nouns,
     };
   };
 }

@@ -2,6 +2,7 @@
 // take; what a sample is depends on its number alone.
 
 import { Worker } from "node:worker_threads";
+import type { SampleNouns } from "./data/nouns.js";
 import { type DrawConfig, drawer } from "./draw.js";
 import type { BatchStream, StreamBatch } from "./stream.js";
 
@@ -25,7 +26,7 @@ export interface DrawRequest {
 
 export interface DrawReply {
   task: number;
-  texts: { caption: number[]; prompts: number[][] }[];
+  texts: { caption: number[]; prompts: number[][]; nouns: SampleNouns }[];
   error?: string;
 }
 
@@ -65,12 +66,19 @@ function drawHere(config: DrawConfig, { batch, perSample }: Shape, start: number
   let index = start;
   return {
     async next() {
-      const result: StreamBatch = { patches, captions: [], prompts: [], position: undefined };
+      const result: StreamBatch = {
+        patches,
+        captions: [],
+        prompts: [],
+        nouns: [],
+        position: undefined,
+      };
       for (let i = 0; i < batch; i++) {
         const sample = draw(index++);
         patches.set(sample.patches, i * perSample);
         result.captions.push(sample.caption);
         result.prompts.push(sample.prompts);
+        result.nouns.push(sample.nouns);
       }
       return { ...result, position: { index } };
     },
@@ -150,6 +158,7 @@ function drawInThreads(
         patches,
         captions: texts.map(({ caption }) => caption),
         prompts: texts.map(({ prompts }) => prompts),
+        nouns: texts.map(({ nouns }) => nouns),
         position: { index: end },
       };
     },

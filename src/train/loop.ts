@@ -113,6 +113,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       batch: config.batch,
       microBatch: config.microBatch ?? config.batch,
       multiLabel: config.multiLabel,
+      nounTargets: config.nounTargets,
       gumbel: config.gumbel,
       dropPath: config.dropPath,
       assignment: config.assignment,

@@ -7,6 +7,7 @@ import type { TrainConfig } from "./config.js";
 import { augmentConfig, NO_AUGMENTATION } from "./data/augment.js";
 import { batches } from "./data/batches.js";
 import { pictureFolder } from "./data/folder.js";
+import type { SampleNouns } from "./data/nouns.js";
 import type { DataPosition } from "./data/order.js";
 import type { SampleSource } from "./data/source.js";
 import { webdataset } from "./data/webdataset.js";
@@ -23,6 +24,7 @@ export interface StreamBatch {
   /** Token ids, start and end included: [batch][length] and [batch][K][length]. */
   captions: number[][];
   prompts: number[][][];
+  nouns: SampleNouns[];
   position: StreamPosition;
   /** Samples left out so far, by reason. */
   skipped?: Readonly<Record<string, number>>;
@@ -164,11 +166,12 @@ function loaderStream(
       const result = await (ahead ?? ask());
       if (result.done) throw new Error("the loader ended");
       ahead = ask();
-      const { pixels, captions, prompts, position: after, report } = result.value;
+      const { pixels, captions, prompts, nouns, position: after, report } = result.value;
       return {
         patches: pixels,
         captions,
         prompts,
+        nouns,
         position: after,
         skipped: { ...report.skipped },
       };
@@ -181,7 +184,7 @@ function loaderStream(
 }
 
 /** Token ids padded to the longest of the batch, of each picture its caption, then its prompts. */
-export function stepBatch({ patches, captions, prompts }: StreamBatch): StepBatch {
+export function stepBatch({ patches, captions, prompts, nouns }: StreamBatch): StepBatch {
   const rows = captions.flatMap((caption, i) => [caption, ...prompts[i]!]);
   const tokens = rows.reduce((longest, row) => Math.max(longest, row.length), 0);
   const ids = new Int32Array(rows.length * tokens); // [batch * (1 + K), tokens]
@@ -190,5 +193,5 @@ export function stepBatch({ patches, captions, prompts }: StreamBatch): StepBatc
     ids.set(row, i * tokens);
     ends[i] = row.length - 1;
   }
-  return { patches, ids, tokens, ends };
+  return { patches, ids, tokens, ends, nouns };
 }

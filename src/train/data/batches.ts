@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { ConfigError, InputError } from "../../errors.js";
 import type { loadTokenizer } from "../../input/tokenizer.js";
 import { type AugmentConfig, augmentConfig } from "./augment.js";
+import type { SampleNouns } from "./nouns.js";
 import { type DataPosition, type OrderOptions, orderedSamples, type ShardFault } from "./order.js";
 import type { PrepareConfig } from "./prepare.js";
 import type { SampleSource, SkipReason } from "./source.js";
@@ -65,6 +66,8 @@ export interface TrainingBatch {
   captions: number[][];
   /** Token ids of each caption's K prompts: [batch][K][length]. */
   prompts: number[][][];
+  /** Which nouns the prompts are about. */
+  nouns: SampleNouns[];
   samples: SampleInfo[];
   /** Give it to `batches` to go on after this batch. */
   position: DataPosition;
@@ -181,6 +184,7 @@ export async function* batches(
     batch.pixels.set(result.pixels, batch.samples.length * perSample);
     batch.captions.push(result.caption);
     batch.prompts.push(result.prompts);
+    batch.nouns.push(result.nouns);
     batch.samples.push({ key: sample.item.key, epoch: sample.epoch, index: sample.index });
     if (batch.samples.length === batchSize) {
       yield { ...batch, position: sample.position() };
@@ -191,5 +195,5 @@ export async function* batches(
 
 function emptyBatch(shape: number[], report: LoaderReport): Omit<TrainingBatch, "position"> {
   const pixels = new Float32Array(shape.reduce((product, side) => product * side, 1));
-  return { pixels, shape: [...shape], captions: [], prompts: [], samples: [], report };
+  return { pixels, shape: [...shape], captions: [], prompts: [], nouns: [], samples: [], report };
 }

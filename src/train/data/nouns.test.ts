@@ -26,14 +26,21 @@ describe("prompts", () => {
   const templates = ["a photo of a {}.", "a drawing of the {}."];
 
   it("use every noun once before any repeats, and do not interpret them", () => {
-    const prompts = samplePrompts(["a$&b", "cat"], "caption", 4, templates, new Random(1));
-    const nouns = prompts.map((prompt) => prompt.replace(/^a (photo of a|drawing of the) /, ""));
+    const { texts, nouns: chosen } = samplePrompts(
+      ["a$&b", "cat"],
+      "caption",
+      4,
+      templates,
+      new Random(1),
+    );
+    expect(texts.every((text, i) => text.includes(chosen.prompts[i]!))).toBe(true);
+    const nouns = texts.map((prompt) => prompt.replace(/^a (photo of a|drawing of the) /, ""));
     expect(nouns.slice(0, 2).sort()).toEqual(["a$&b.", "cat."]);
     expect(nouns.slice(2).sort()).toEqual(["a$&b.", "cat."]);
   });
 
   it("are the caption itself where it has no nouns", () => {
-    expect(samplePrompts([], "running fast", 3, templates, new Random(1))).toEqual([
+    expect(samplePrompts([], "running fast", 3, templates, new Random(1)).texts).toEqual([
       "running fast",
       "running fast",
       "running fast",
@@ -42,7 +49,7 @@ describe("prompts", () => {
 
   it("are the same for the same generator state", () => {
     const draw = (seed: number) =>
-      samplePrompts(["a", "b", "c", "d"], "", 3, templates, new Random(seed));
+      samplePrompts(["a", "b", "c", "d"], "", 3, templates, new Random(seed)).texts;
     expect(draw(4)).toEqual(draw(4));
     expect(new Set(Array.from({ length: 20 }, (_, i) => draw(i).join())).size).toBeGreaterThan(10);
   });

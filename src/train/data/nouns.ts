@@ -119,6 +119,14 @@ export function cleanNouns(nouns: readonly string[]): string[] {
   return [...new Set(clean)];
 }
 
+/** Which nouns a sample's prompts are about. */
+export interface SampleNouns {
+  /** All nouns of the caption; the caption itself where it has none. */
+  all: string[];
+  /** The noun of each prompt. */
+  prompts: string[];
+}
+
 /**
  * `count` prompts from the nouns: drawn without repetition while they last, then over again; a caption
  * without nouns stands for all its prompts itself.
@@ -131,16 +139,21 @@ export function samplePrompts(
   count: number,
   templates: readonly string[],
   random: Random,
-): string[] {
-  if (nouns.length === 0) return Array.from({ length: count }, () => caption);
-  const prompts: string[] = [];
+): { texts: string[]; nouns: SampleNouns } {
+  if (nouns.length === 0) {
+    const texts = Array.from({ length: count }, () => caption);
+    return { texts, nouns: { all: [caption], prompts: texts } };
+  }
+  const texts: string[] = [];
+  const chosen: string[] = [];
   let left: string[] = [];
-  while (prompts.length < count) {
+  while (texts.length < count) {
     if (left.length === 0) left = [...nouns];
     const [noun] = left.splice(random.integer(left.length), 1);
     const template = templates[random.integer(templates.length)]!;
     // A function, since "$&" in a noun would mean something in a replacement string.
-    prompts.push(template.replace("{}", () => noun!));
+    texts.push(template.replace("{}", () => noun!));
+    chosen.push(noun!);
   }
-  return prompts;
+  return { texts, nouns: { all: [...nouns], prompts: chosen } };
 }

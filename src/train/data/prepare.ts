@@ -8,7 +8,7 @@ import { patchesFromPixels } from "../../input/normalize.js";
 import { loadTokenizer } from "../../input/tokenizer.js";
 import { Random } from "../../random.js";
 import { augment, type ResolvedAugmentConfig } from "./augment.js";
-import { cleanNouns, nounsOf, samplePrompts } from "./nouns.js";
+import { cleanNouns, nounsOf, type SampleNouns, samplePrompts } from "./nouns.js";
 import type { RawSample, SkipReason } from "./source.js";
 
 /** Everything a worker needs to know; it can be sent to one. */
@@ -32,6 +32,7 @@ export interface PreparedSample {
   caption: number[];
   /** One list of ids for each prompt. */
   prompts: number[][];
+  nouns: SampleNouns;
 }
 
 export type Prepared = PreparedSample | { skipped: SkipReason };
@@ -59,7 +60,7 @@ export function preparer(config: PrepareConfig): Prepare {
     if (patch > 0) {
       pixels = patchesFromPixels(pixels, [1, 3, size, size], patch).patches; // [patches, patch * patch * 3]
     }
-    const prompts = samplePrompts(
+    const prompted = samplePrompts(
       sample.nouns ? cleanNouns(sample.nouns) : nounsOf(sample.caption),
       sample.caption,
       config.promptsPerCaption,
@@ -69,7 +70,8 @@ export function preparer(config: PrepareConfig): Prepare {
     return {
       pixels,
       caption: tokenizer.encode(sample.caption),
-      prompts: prompts.map((prompt) => tokenizer.encode(prompt)),
+      prompts: prompted.texts.map((prompt) => tokenizer.encode(prompt)),
+      nouns: prompted.nouns,
     };
   };
 }

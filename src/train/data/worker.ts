@@ -26,7 +26,7 @@ parentPort!.on("message", async ({ slot, sample, seed }: WorkerRequest) => {
       reply = { slot, skipped: result.skipped };
     } else {
       slotView(start, slot).set(result.pixels);
-      reply = { slot, caption: result.caption, prompts: result.prompts };
+      reply = { slot, caption: result.caption, prompts: result.prompts, nouns: result.nouns };
     }
   } catch (error) {
     reply = { slot, error: String(error) };

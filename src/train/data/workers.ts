@@ -2,6 +2,7 @@
 // whatever the number of threads.
 
 import { Worker } from "node:worker_threads";
+import type { SampleNouns } from "./nouns.js";
 import type { OrderedSample } from "./order.js";
 import { type Prepare, type PrepareConfig, type Prepared, preparer } from "./prepare.js";
 import { isSkipped, type RawSample, type SkipReason } from "./source.js";
@@ -23,7 +24,7 @@ export interface WorkerRequest {
 
 export type WorkerReply =
   | { slot: number; skipped: SkipReason }
-  | { slot: number; caption: number[]; prompts: number[][] }
+  | { slot: number; caption: number[]; prompts: number[][]; nouns: SampleNouns }
   | { slot: number; error: string };
 
 /** Samples that one thread decodes at a time: one in libvips, one in JavaScript. */
