@@ -2,6 +2,7 @@
 // falls on all of them alike. Ratios are taken within a round, then their median.
 
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** Times of one case, milliseconds, one per round. */
 export type Times = readonly number[];
@@ -9,8 +10,12 @@ export type Times = readonly number[];
 /** At least so many rounds, however long they take. */
 const MIN_ROUNDS = 3;
 
+/** After a run the engine's threads spin for a while: the next case must not pay for them. */
+const PAUSE = 50;
+
 /**
- * Runs every case once to warm up, then in turns.
+ * Runs every case once to warm up, then in turns; each turn is a run that brings its weights back into
+ * the caches, and a timed one.
  *
  * @param rounds at most so many
  * @param budget milliseconds after which no further round starts
@@ -28,6 +33,8 @@ export async function interleave<Name extends string>(
   for (let round = 0; round < rounds; round++) {
     if (round >= MIN_ROUNDS && performance.now() - start > budget) break;
     for (const name of names) {
+      await sleep(PAUSE);
+      await cases[name]();
       const began = performance.now();
       await cases[name]();
       times[name].push(performance.now() - began);

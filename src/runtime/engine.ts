@@ -159,7 +159,8 @@ export class Engine {
     const onnx = toOnnx(outputs, {
       weights: this.weights,
       format: this.options.format,
-      fuseAttention: this.device === "cpu",
+      // The same kernels in Node and in the browser: the same masks.
+      fuseAttention: this.device === "cpu" || this.device === "wasm",
       external,
     });
     // The session copies what it is given: nothing here may hold the weights while it does.
