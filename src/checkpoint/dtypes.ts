@@ -6,7 +6,7 @@ import {
   float16ToFloat32,
   float32ToBfloat16,
   float32ToFloat16,
-} from "./half.js";
+} from "../half.js";
 import type { StoredTensor, TensorDType } from "./tensors.js";
 
 /** Bytes of one element. */

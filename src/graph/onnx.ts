@@ -1,6 +1,7 @@
 // Turns a graph into the bytes of an ONNX file (opset 20; standard operations only, unless asked
 // otherwise).
 
+import { float32ToFloat16 } from "../half.js";
 import type { Attention } from "./attention.js";
 import { findAttentions } from "./attention.js";
 import type { Dim } from "./dim.js";
@@ -268,7 +269,7 @@ class Writer implements Emitter {
 
   private storeFloats({ data, shape }: Folded): string {
     if (this.format === "fp16" && data.length > 1) {
-      const half = this.store("f16", shape, toHalf(data));
+      const half = this.store("f16", shape, new Uint8Array(float32ToFloat16(data).buffer));
       return this.node("Cast", [half], { to: ONNX_TYPE.f32 })[0]!;
     }
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -352,32 +353,6 @@ function quantize(weight: Folded, transposed: boolean) {
     for (let row = 0; row < rows; row++) data[row * columns + column] = Math.round(at(row) / scale);
   }
   return { data, scales, shape: [rows, columns] };
-}
-
-/** IEEE half precision, round to nearest even. */
-function toHalf(data: Float32Array): Uint8Array {
-  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
-  const half = new Uint16Array(data.length);
-  for (let i = 0; i < bits.length; i++) {
-    const value = bits[i]!;
-    const sign = (value >>> 16) & 0x8000;
-    const exponent = ((value >>> 23) & 0xff) - 112;
-    const mantissa = value & 0x7fffff;
-    if (exponent >= 31) {
-      half[i] = sign | ((value & 0x7fffffff) > 0x7f800000 ? 0x7e00 : 0x7c00);
-    } else if (exponent <= 0) {
-      // Subnormal: shift the mantissa with its leading one into place.
-      const shift = 14 - exponent;
-      const full = mantissa | 0x800000;
-      const rounded =
-        shift > 24 ? 0 : (full + (1 << (shift - 1)) - 1 + ((full >>> shift) & 1)) >>> shift;
-      half[i] = sign | rounded;
-    } else {
-      const rounded = mantissa + 0xfff + ((mantissa >>> 13) & 1);
-      half[i] = sign | ((exponent << 10) + (rounded >>> 13));
-    }
-  }
-  return new Uint8Array(half.buffer);
 }
 
 function attributeMessage(name: string, value: AttributeValue): Message {
