@@ -10,7 +10,7 @@ const result = {
   map: Uint8Array.from([0, 3, 3, 0, 3, 1]),
 };
 
-test("labels in the picture, largest first, with pixels, scores and masks", () => {
+test("every label, largest first, with pixels, scores and masks", () => {
   const report = reportPicture(
     "a b.jpg",
     result,
@@ -25,6 +25,7 @@ test("labels in the picture, largest first, with pixels, scores and masks", () =
       // The columns are 0 0, 3 3, 3 1.
       { label: "sky", score: 0.9, area: 3, rle: { size: [2, 3], counts: "231" } },
       { label: "cat", score: 0.1, area: 1, rle: { size: [2, 3], counts: "51" } },
+      { label: "dog", score: 0.7, area: 0, rle: { size: [2, 3], counts: "6" } },
     ],
     mask: "out/a b.png",
   });
@@ -39,6 +40,7 @@ test("without background, value 0 is the first label", () => {
     ["sea", 3],
     ["cat", 2],
     ["dog", 1],
+    ["sky", 0],
   ]);
   expect(report.mask).toBeNull();
 });

@@ -22,7 +22,7 @@ export interface PictureReport {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
-  /** The labels that at least one pixel carries, largest area first; the background is none. */
+  /** Every label asked for, largest area first, those without a pixel last; the background is none. */
   readonly labels: readonly LabelReport[];
   /** Path of the mask file, null when none was written. */
   readonly mask: string | null;
@@ -57,7 +57,6 @@ export function reportPicture(
     width: result.width,
     height: result.height,
     labels: labels
-      .filter(({ area }) => area > 0)
       .sort((a, b) => b.area - a.area)
       .map((entry) => ({ ...entry, rle: compressRle(entry.rle) })),
     mask,
