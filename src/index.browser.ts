@@ -65,8 +65,10 @@ export type { PromptSet } from "./input/prompts.js";
 export { tokenizerFiles } from "./input/tokenizer.js";
 export type { Vocabulary } from "./input/vocabularies.js";
 export { parseLabels, readLabelsFile, VOCABULARIES } from "./input/vocabularies.js";
-export { labelPalette } from "./output/palette.js";
+export { labelPalette, vocPalette } from "./output/palette.js";
 export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
+export type { CompressedRle, Rle } from "./output/rle.js";
+export { compressRle, decodeRle, decompressRle, encodeRle, rleArea, rleBox } from "./output/rle.js";
 export type {
   ImageInputs,
   ModelInputs,

@@ -65,10 +65,12 @@ export { parseLabels, readLabelsFile, VOCABULARIES } from "./input/vocabularies.
 export type { GroupDrawing, GroupMode } from "./output/groups.node.js";
 export { drawGroups, GROUP_MODES } from "./output/groups.node.js";
 export { drawOverlay } from "./output/overlay.node.js";
-export { labelPalette } from "./output/palette.js";
+export { labelPalette, vocPalette } from "./output/palette.js";
 export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
 export type { PictureReport } from "./output/report-json.js";
 export { reportPicture } from "./output/report-json.js";
+export type { CompressedRle, Rle } from "./output/rle.js";
+export { compressRle, decodeRle, decompressRle, encodeRle, rleArea, rleBox } from "./output/rle.js";
 export { formatTable } from "./output/table.js";
 export { BUNDLED_MODEL, resolveModel } from "./platform.node.js";
 export type {

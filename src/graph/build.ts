@@ -125,11 +125,6 @@ export function swapLast(x: Tensor): Tensor {
   return transpose(x, order);
 }
 
-/** Entries `sizes[i]` long one after the other along an axis; the last takes what is left. */
-export function split(x: Tensor, axis: number, first: Dim): [Tensor, Tensor] {
-  return [slice(x, axis, 0, first), slice(x, axis, first, x.shape[axis]!)];
-}
-
 // Rows
 
 export const gather = (x: Tensor, indices: Tensor): Tensor => single("gather", [x, indices], {});

@@ -612,12 +612,3 @@ export function sceneAt(
 ): Scene {
   return composeScene(new Random(fnv1a(`${seed}/${index}`)), catalogue, options);
 }
-
-/** The stream from `start` on; a run that stopped after scene n goes on with `start` n + 1. */
-export function* sceneStream(
-  seed: number | string,
-  catalogue: Catalogue,
-  options: SceneOptions & { start?: number },
-): Generator<Scene, never> {
-  for (let index = options.start ?? 0; ; index++) yield sceneAt(seed, index, catalogue, options);
-}

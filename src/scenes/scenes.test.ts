@@ -6,7 +6,7 @@ import { unpackTar } from "modern-tar";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLASS_NAMES } from "./classes.js";
-import { type Catalogue, makeCatalogue, sceneAt, sceneStream } from "./compose.js";
+import { type Catalogue, makeCatalogue, sceneAt } from "./compose.js";
 import {
   attributionText,
   buildCutouts,
@@ -184,14 +184,6 @@ describe("scenes", () => {
     expect(() => sceneAt(1, 0, catalogue, { size: 64, difficulty: 2 })).toThrow(/difficulty 2/);
     const empty = makeCatalogue({ entries: [], chunks: [] });
     expect(() => sceneAt(1, 0, empty, { size: 64, difficulty: 0 })).toThrow(/no cut-out/);
-  });
-
-  it("stream on from any number", () => {
-    const options = { size: 48, difficulty: 1 };
-    const stream = sceneStream(3, catalogue, { ...options, start: 2 });
-    for (let index = 2; index < 6; index++) {
-      expect(stream.next().value).toEqual(sceneAt(3, index, catalogue, options));
-    }
   });
 
   it("name what they show, and nothing is masked that is not named or drawn", () => {
