@@ -32,8 +32,8 @@ import type { Window } from "./segment/windows.js";
 import { slideWindows } from "./segment/windows.js";
 import { Words } from "./segment/words.js";
 
-/** Windows that go through the image tower at once. */
-const WINDOW_BATCH = 4;
+/** Patches that go through the image tower at once: beyond them a batch is slower than its windows. */
+const BATCH_PATCHES = 1024;
 
 export interface LoadOptions extends OpenOptions {
   /** Where to compute. Default: `cpu` in Node, in browsers what their self-test chose. */
@@ -195,10 +195,13 @@ export class GroupViTBase<Source> {
     const crop = mode === "slide" ? shortSide : Math.max(view.width, view.height);
     const stride = mode === "slide" ? Math.max(1, Math.floor(shortSide / 2)) : crop;
     const windows = slideWindows(view.width, view.height, crop, stride);
+    const { x0, y0, x1, y1 } = windows[0]!;
+    const patches = Math.floor((x1 - x0) / patchSize) * Math.floor((y1 - y0) / patchSize);
+    const batch = Math.max(1, Math.floor(BATCH_PATCHES / patches));
     const placed: PlacedWindow[] = [];
-    for (let start = 0; start < windows.length; start += WINDOW_BATCH) {
+    for (let start = 0; start < windows.length; start += batch) {
       signal?.throwIfAborted();
-      const part = windows.slice(start, start + WINDOW_BATCH);
+      const part = windows.slice(start, start + batch);
       const encodings = await this.encodeWindows(view, part);
       part.forEach((window, i) => {
         placed.push({ window, encoding: encodings[i]! });
