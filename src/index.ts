@@ -32,54 +32,14 @@ export type GroupViTModel = PretrainedModel;
 export { hubSettings } from "./checkpoint/hub.node.js";
 export type { Checkpoint } from "./checkpoint/load.node.js";
 export { loadCheckpoint } from "./checkpoint/load.node.js";
-export { readSafetensors } from "./checkpoint/safetensors.js";
-export { huggingFaceFiles } from "./checkpoint/save.js";
 export { saveAuthors, saveHuggingFace } from "./checkpoint/save.node.js";
-export { torchChunks } from "./checkpoint/torch.js";
-export {
-  CheckpointError,
-  ConfigError,
-  HubError,
-  InputError,
-  PictureError,
-} from "./errors.js";
-export type { ExportOptions } from "./export.js";
-export { exportOnnx } from "./export.js";
-export type {
-  EncodedPicture,
-  EncodeOptions,
-  GroupStage,
-  LoadOptions,
-  Ranked,
-  Segmentation,
-  SegmentOptions,
-} from "./groupvit.js";
 export type { PictureSource } from "./input/decode.node.js";
 export { decodePicture } from "./input/decode.node.js";
-export type { DecodeOptions } from "./input/limits.js";
-export type { Picture } from "./input/picture.js";
-export type { PromptSet } from "./input/prompts.js";
-export { tokenizerFiles } from "./input/tokenizer.js";
-export type { Vocabulary } from "./input/vocabularies.js";
-export { parseLabels, readLabelsFile, VOCABULARIES } from "./input/vocabularies.js";
 export type { GroupDrawing, GroupMode } from "./output/groups.node.js";
 export { drawGroups, GROUP_MODES } from "./output/groups.node.js";
 export { drawOverlay } from "./output/overlay.node.js";
-export { labelPalette, vocPalette } from "./output/palette.js";
-export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
 export type { PictureReport } from "./output/report-json.js";
 export { reportPicture } from "./output/report-json.js";
-export type { CompressedRle, Rle } from "./output/rle.js";
-export { compressRle, decodeRle, decompressRle, encodeRle, rleArea, rleBox } from "./output/rle.js";
 export { formatTable } from "./output/table.js";
+export * from "./parts.js";
 export { BUNDLED_MODEL, resolveModel } from "./platform.node.js";
-export type {
-  ImageInputs,
-  ModelInputs,
-  ModelOutputs,
-  PretrainedOptions,
-  PretrainedProcessor,
-  ProcessorInputs,
-  TextInputs,
-} from "./transformers.js";
-export { Tensor } from "./transformers.js";

@@ -3,8 +3,8 @@
 import { existsSync } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
-import { writeFileAtomic } from "../output/atomic.node.js";
 import { print } from "./terminal.js";
 
 /** Makes a folder for results, with those above it. */

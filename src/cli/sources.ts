@@ -3,10 +3,10 @@
 
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, parse, resolve } from "node:path";
+import { safeName } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import type { PictureSource } from "../input/decode.node.js";
 import { isUrl, shorten } from "../input/source.js";
-import { safeName } from "../output/atomic.node.js";
 import { glob, isGlob, walk } from "./glob.js";
 
 /** Whether a text is an address rather than a path. */

@@ -3,8 +3,8 @@
 import { mkdir, open, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
 import { crc32 } from "../checkpoint/zip.js";
-import { writeFileAtomic } from "../output/atomic.node.js";
 import type { WordStore } from "./words.js";
 
 /** A store stops growing here; what comes after stays in memory. */

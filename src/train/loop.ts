@@ -2,11 +2,11 @@
 // killed at any moment goes on exactly.
 
 import { join } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
 import { huggingFaceFiles } from "../checkpoint/save.js";
 import { saveHuggingFace } from "../checkpoint/save.node.js";
 import { isBuffer, MULTI_LABEL_LOGIT_SCALE } from "../checkpoint/shapes.js";
 import { InputError } from "../errors.js";
-import { writeFileAtomic } from "../output/atomic.node.js";
 import { createSession } from "../runtime/session.node.js";
 import { logitScaleFactor } from "../segment/affinity.js";
 import {

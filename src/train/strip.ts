@@ -2,8 +2,8 @@
 
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
 import type { Picture } from "../input/picture.js";
-import { writeFileAtomic } from "../output/atomic.node.js";
 import { blendOverlay } from "../output/blend.js";
 import { encodePicture, resizePicture } from "../output/encode.node.js";
 import { resizeMap } from "../output/label-map.js";
