@@ -23,6 +23,9 @@ export interface Seen {
   readonly depth: number;
 }
 
+/** Share of captions that only name things, as most short alt texts do. */
+const BARE = 0.6;
+
 const NUMBERS = ["no", "one", "two", "three", "four", "five"];
 
 function pick<T>(random: Random, items: readonly T[]): T {
@@ -38,6 +41,12 @@ function grouped(objects: readonly Seen[]): Seen[][] {
     else group.push(object);
   }
   return [...groups.values()];
+}
+
+/** "A dog, two cats and a tree". */
+function list(phrases: readonly string[]): string {
+  if (phrases.length === 1) return phrases[0]!;
+  return `${phrases.slice(0, -1).join(", ")} and ${phrases.at(-1)}`;
 }
 
 function adjectives(random: Random, group: readonly Seen[]): string {
@@ -57,9 +66,8 @@ function adjectives(random: Random, group: readonly Seen[]): string {
   return words.join(" ");
 }
 
-function nounPhrase(random: Random, group: readonly Seen[]): string {
+function nounPhrase(random: Random, group: readonly Seen[], words: string): string {
   const { noun } = group[0]!;
-  const words = adjectives(random, group);
   if (group.length === 1) {
     const phrase = singular(noun, words);
     if (isMass(noun) && random.uniform() < 0.4) return `some ${phrase}`;
@@ -140,9 +148,10 @@ export function caption(
     const j = random.integer(i + 1);
     [groups[i], groups[j]] = [groups[j]!, groups[i]!];
   }
+  if (random.uniform() < BARE) return list(groups.map((group) => nounPhrase(random, group, "")));
   let text = medium(random, objects, background);
   const opening = text === "" && random.uniform() < 0.08;
-  const phrases = groups.map((group) => nounPhrase(random, group));
+  const phrases = groups.map((group) => nounPhrase(random, group, adjectives(random, group)));
   const [one, two] = groups;
   if (groups.length === 1) {
     text += phrases[0]!;
@@ -158,7 +167,7 @@ export function caption(
       const how = relation(random, first[0]!, second[0]!);
       text += `${phrases[0]} ${how} ${phrases[1]}, with ${phrases.slice(2).join(" and ")}`;
     } else {
-      text += `${phrases.slice(0, -1).join(", ")} and ${phrases.at(-1)}`;
+      text += list(phrases);
     }
   }
   if (background.phrase !== "" && random.uniform() < 0.55) text += ` ${background.phrase}`;

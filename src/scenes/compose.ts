@@ -40,7 +40,10 @@ export interface Scene {
 export interface SceneOptions {
   /** Side of the square picture in pixels, 32 to 512. */
   readonly size: number;
-  /** 0: one large object, mostly before a plain ground; 1: up to four, small and overlapping. */
+  /**
+   * 0: one large object of a known class as it was drawn, mostly before a plain ground; 1: up to four of
+   * any noun, small, overlapping, distorted and recoloured.
+   */
   readonly difficulty: number;
   /** Objects keep their own colours and stand upright, the picture stays clean: for evaluation. */
   readonly faithful?: boolean;
@@ -143,10 +146,11 @@ function textureOf(chunks: readonly Uint8Array[], cutout: Cutout, level: number)
   return { pixels: chunks[cutout.chunk]!.subarray(offset, offset + length), width, height };
 }
 
-function drawCutout(random: Random, entry: NounEntry): Cutout {
+function drawCutout(random: Random, entry: NounEntry, difficulty: number): Cutout {
   const photo = entry.photos !== null && random.uniform() < (entry.coloured === null ? 0.7 : 0.3);
   let pool = photo ? entry.photos : entry.coloured;
-  if (!photo && entry.plain !== null && (pool === null || random.uniform() < 0.35))
+  const plain = 0.1 + 0.3 * difficulty;
+  if (!photo && entry.plain !== null && (pool === null || random.uniform() < plain))
     pool = entry.plain;
   pool ??= entry.plain ?? entry.photos!;
   const set = pool.sets[drawIndex(random, pool.totals)]!;
@@ -230,7 +234,7 @@ function drawObject(
   x: number,
   y: number,
   extent: number,
-  { difficulty, faithful = false }: SceneOptions,
+  { difficulty, faithful }: Required<SceneOptions>,
   owner: number,
 ): Drawn {
   const { size } = canvas;
@@ -431,6 +435,7 @@ function canvasOf(size: number): Canvas {
  */
 export function composeScene(random: Random, catalogue: Catalogue, options: SceneOptions): Scene {
   const { size, difficulty } = options;
+  const faithful = options.faithful === true || random.uniform() >= difficulty;
   if (!Number.isInteger(size) || size < 32 || size > 512) {
     throw new InputError(`scene size ${size} must be a whole number from 32 to 512`);
   }
@@ -455,12 +460,12 @@ export function composeScene(random: Random, catalogue: Catalogue, options: Scen
     const again = entry !== undefined && random.uniform() < 0.22;
     if (!again || entry === undefined) {
       entry =
-        random.uniform() < 0.68 || catalogue.others.length === 0
+        random.uniform() < 1 - 0.5 * difficulty || catalogue.others.length === 0
           ? catalogue.known[random.integer(catalogue.known.length)]!
           : catalogue.others[drawIndex(random, catalogue.otherTotals)]!;
     }
     if (!again || cutout === undefined || random.uniform() < 0.5)
-      cutout = drawCutout(random, entry);
+      cutout = drawCutout(random, entry, difficulty);
     const least = low + (1 - difficulty) * (count === 1 ? 0.15 : 0.05);
     let extent = least + (high - least) * random.uniform();
     if (count === 1 && difficulty > 0.3 && random.uniform() < 0.25)
@@ -493,12 +498,12 @@ export function composeScene(random: Random, catalogue: Catalogue, options: Scen
         best[0],
         best[1],
         extent,
-        options,
+        { size, difficulty, faithful },
         n + 1,
       ),
     );
   }
-  return finish(random, canvas, drawn, background, options.faithful !== true);
+  return finish(random, canvas, drawn, background, !faithful);
 }
 
 /** Reads off what is visible, writes the caption, and turns the canvas into a picture. */

@@ -137,6 +137,8 @@ const optimiser = z.strictObject({
   eps: z.number().positive().default(1e-8),
   /** Largest global gradient norm; 0 leaves gradients as they are. */
   clipNorm: z.number().min(0).default(5),
+  /** How weight matrices inside the towers and projectors are updated; `adamw` as published. */
+  matrices: z.enum(["adamw", "muon"]).default("adamw"),
 });
 
 const evaluation = z.strictObject({
@@ -164,6 +166,8 @@ const schema = z
     model: model.prefault({}),
     /** Model folder, checkpoint file or Hub id whose weights training begins with. */
     init: z.string().min(1).optional(),
+    /** The picture's positions at the start: noise as published, or waves over columns and rows. */
+    initialPositions: z.enum(["noise", "waves"]).default("noise"),
     trainable: z.enum(["all", "projectors", "group tokens"]).default("all"),
     data,
     /** Longest caption or prompt in tokens, start and end included; default: what the model reads. */
@@ -172,7 +176,7 @@ const schema = z
     prompts: z.enum(["simple", "subset", "full"]).default("full"),
     /** K prompts per caption; 0 leaves the multi-label loss out. */
     multiLabel: whole(0, 64).default(3),
-    /** Whether a prompt fits only its own picture (the paper) or all that name its noun. */
+    /** Whether a text fits only its own picture (the paper) or all that name the same nouns. */
     nounTargets: z.enum(["own", "shared"]).default("own"),
     batch: whole(2, 65_536).default(4096),
     /** Pictures per pass; changes memory and time, not the numbers. */

@@ -16,8 +16,7 @@ import { clampedScale, contrastiveLoss, normalizeRows, ownTargets } from "../mod
 import type { Projector } from "../model/projector.js";
 import { projectBatch } from "../model/projector.js";
 import { textTower } from "../model/text-tower.js";
-import type { AdamWOptions, Slot } from "./optimiser.js";
-import { adamW, globalNorm } from "./optimiser.js";
+import { orthogonalised } from "./optimiser.js";
 
 export interface TrainingGraphOptions {
   /** Prompts per caption of the multi-label loss; 0 leaves that loss out. */
@@ -28,22 +27,19 @@ export interface TrainingGraphOptions {
   dropPath: number;
   assignment: "hard" | "soft";
   /**
-   * Targets of the multi-label loss. `own`: a prompt belongs to the picture it was made for (the paper).
-   * `shared`: it belongs to every picture of the batch that names the same noun, so that a second dog is
-   * no false negative. Default `own`.
+   * Targets of both losses. `own`: a text belongs to the picture it was made for (the paper). `shared`: a
+   * prompt belongs to every picture of the batch that names its noun, and a caption to every picture that
+   * names the same nouns, so that a second dog is no false negative. Default `own`.
    */
   nounTargets?: "own" | "shared";
 }
 
 /** Names of a graph's inputs and outputs for a parameter. */
 export const names = {
-  first: (parameter: string) => `first:${parameter}`,
-  second: (parameter: string) => `second:${parameter}`,
   sum: (parameter: string) => `sum:${parameter}`,
   grad: (parameter: string) => `grad:${parameter}`,
-  updated: (parameter: string) => `new:${parameter}`,
-  updatedFirst: (parameter: string) => `new-first:${parameter}`,
-  updatedSecond: (parameter: string) => `new-second:${parameter}`,
+  direction: (parameter: string) => `direction:${parameter}`,
+  orthogonal: (parameter: string) => `orthogonal:${parameter}`,
 };
 
 /** Residual branches of the image tower that drop path acts on. */
@@ -151,20 +147,23 @@ function lossHead(
   const textRows = g.reshape(normalizeRows(texts.projected), [n, perImage, dim]);
   const captions = g.reshape(g.slice(textRows, 1, 0, 1), [n, dim]);
   const scale = clampedScale(ctx.parameter("logit_scale", []));
-  const contrastive = contrastiveLoss(imageRows, captions, scale, ownTargets(n, 1));
+  const shared = options.nounTargets === "shared";
+  // Pictures with the same nouns are classes of equals: the matrix is symmetric.
+  const equals = shared && g.input("caption_targets", "f32", [n, n]);
+  const captionTargets = equals ? { imageToText: equals, textToImage: equals } : ownTargets(n, 1);
+  const contrastive = contrastiveLoss(imageRows, captions, scale, captionTargets);
   const outputs: Outputs = { contrastive_loss: contrastive };
   let total = contrastive;
   if (options.multiLabel > 0) {
     const prompts = g.reshape(g.slice(textRows, 1, 1, perImage), [n * options.multiLabel, dim]);
     const ownScale = clampedScale(ctx.parameter("multi_label_logit_scale", []));
     const count = n * options.multiLabel;
-    const targets =
-      options.nounTargets !== "shared"
-        ? ownTargets(n, options.multiLabel)
-        : {
-            imageToText: g.input("image_targets", "f32", [n, count]),
-            textToImage: g.input("text_targets", "f32", [count, n]),
-          };
+    const targets = shared
+      ? {
+          imageToText: g.input("image_targets", "f32", [n, count]),
+          textToImage: g.input("text_targets", "f32", [count, n]),
+        }
+      : ownTargets(n, options.multiLabel);
     outputs.multi_label_loss = contrastiveLoss(imageRows, prompts, ownScale, targets);
     total = g.add(total, outputs.multi_label_loss);
   }
@@ -264,34 +263,12 @@ export function wholeGraph(
   };
 }
 
-/**
- * AdamW over all trainable parameters: reads `grad:`, `first:`, `second:` and the parameters, gives
- * `new:`, `new-first:`, `new-second:` and the global `gradient_norm` before clipping.
- */
-export function optimiserGraph(
-  parameters: ReadonlyMap<string, readonly number[]>,
-  options: AdamWOptions,
-): Outputs {
-  const slots: Slot[] = [...parameters].map(([name, shape]) => ({
-    name,
-    shape,
-    parameter: g.parameter(name, shape),
-    grad: g.input(names.grad(name), "f32", shape),
-    first: g.input(names.first(name), "f32", shape),
-    second: g.input(names.second(name), "f32", shape),
-  }));
-  const norm = globalNorm(slots.map((slot) => slot.grad));
-  const scalars = {
-    rate: g.input("rate", "f32", []),
-    correction: g.input("correction", "f32", []),
-    decay: g.input("decay", "f32", []),
-  };
-  const outputs: Outputs = { gradient_norm: norm };
-  adamW(slots, norm, scalars, options).forEach((updated, i) => {
-    const { name } = slots[i]!;
-    outputs[names.updated(name)] = updated.parameter;
-    outputs[names.updatedFirst(name)] = updated.first;
-    outputs[names.updatedSecond(name)] = updated.second;
-  });
-  return outputs;
+/** Muon's matrices, `direction:` inputs, made orthogonal: the same names with `orthogonal:`. */
+export function orthogonalGraph(matrices: ReadonlyMap<string, readonly number[]>): Outputs {
+  return Object.fromEntries(
+    [...matrices].map(([name, shape]) => [
+      names.orthogonal(name),
+      orthogonalised(g.input(names.direction(name), "f32", shape)),
+    ]),
+  );
 }

@@ -1,6 +1,7 @@
 // Fresh weights for training from scratch, as the published run draws them.
 
 import type { GroupViTConfig } from "../model/config.js";
+import { nativeGrid } from "../model/image-tower.js";
 import { Random } from "../random.js";
 
 const DEVIATION = 0.02;
@@ -18,16 +19,41 @@ function truncatedNormal(random: Random, size: number, deviation: number): Float
   return data;
 }
 
+/** Half the height of the tokens' own values, which a LayerNorm brings to one. */
+const WAVE_HEIGHT = 0.5;
+/** Radians per patch of the fastest wave, and how many times slower the slowest is. */
+const [FASTEST, SLOWDOWN] = [1, 30];
+
+/**
+ * Sines and cosines of column and row (Vaswani et al. 2017, section 3.5, in two dimensions), a quarter
+ * of the width each: [grid * grid, width].
+ */
+function waves(grid: number, width: number): Float32Array {
+  const count = Math.ceil(width / 4);
+  const data = new Float32Array(grid * grid * width);
+  for (let patch = 0; patch < grid * grid; patch++) {
+    const at = [patch % grid, Math.floor(patch / grid)];
+    for (let i = 0; i < width; i++) {
+      const [kind, wave] = [Math.floor(i / count), i % count];
+      const angle = at[kind >> 1]! * FASTEST * SLOWDOWN ** (-wave / count);
+      data[patch * width + i] = WAVE_HEIGHT * (kind % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
+    }
+  }
+  return data;
+}
+
 /**
  * Weights of every given parameter (checkpoint names and shapes): linear maps, positions and group
  * tokens from a truncated normal of deviation 0.02, text attention and MLPs scaled by width and depth
- * as CLIP does, norms one, biases zero. Every tensor has a stream of its own: the result does not
+ * as CLIP does, norms one, biases zero. With `waves`, the picture's positions begin as sines and cosines
+ * of the patch's column and row instead, so that neighbours are alike from the start. Every tensor has a stream of its own: the result does not
  * depend on the order of the names.
  */
 export function initialWeights(
   config: GroupViTConfig,
   shapes: ReadonlyMap<string, readonly number[]>,
   seed: number | string,
+  positions: "noise" | "waves" = "noise",
 ): Map<string, Float32Array> {
   const { hiddenSize: width, numHiddenLayers: layers } = config.text;
   const attention = width ** -0.5;
@@ -42,6 +68,8 @@ export function initialWeights(
     else if (name.endsWith(".running_var")) data = new Float32Array(size).fill(1);
     else if (name.endsWith(".running_mean") || name.endsWith(".bias"))
       data = new Float32Array(size);
+    else if (positions === "waves" && name === "vision_model.embeddings.position_embeddings")
+      data = waves(nativeGrid(config.vision), config.vision.hiddenSize);
     else if (shape.length === 1) data = new Float32Array(size).fill(1);
     else if (name.endsWith("text_model.embeddings.position_embedding.weight")) data = normal(0.01);
     else if (/^text_model\.encoder\..*(out_proj|fc2)\.weight$/.test(name)) data = normal(output);

@@ -273,10 +273,8 @@ class Run {
         ema.set(name, now);
         continue;
       }
-      const old = ema.get(name)!;
-      const next = new Float32Array(now.length);
-      for (let i = 0; i < next.length; i++) next[i] = old[i]! + (1 - decay) * (now[i]! - old[i]!);
-      ema.set(name, next);
+      const average = ema.get(name)!;
+      for (let i = 0; i < now.length; i++) average[i]! += (1 - decay) * (now[i]! - average[i]!);
     }
   }
 

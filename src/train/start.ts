@@ -11,6 +11,7 @@ import { resolveModel } from "../platform.node.js";
 import { type RunState, weightShapes } from "./checkpoint.js";
 import type { TrainConfig } from "./config.js";
 import { initialWeights } from "./initialise.js";
+import { isOrthogonalised } from "./optimiser.js";
 
 const POSITIONS = "vision_model.embeddings.position_embeddings";
 
@@ -33,7 +34,7 @@ export function isTrainable(trainable: TrainConfig["trainable"], name: string): 
  */
 export async function startState(config: TrainConfig): Promise<RunState> {
   const shapes = weightShapes(config.model, config.multiLabel);
-  const weights = initialWeights(config.model, shapes, config.seed);
+  const weights = initialWeights(config.model, shapes, config.seed, config.initialPositions);
   if (config.init !== undefined) await takeOver(config.init, config.model, weights);
   const state: RunState = {
     weights,
@@ -47,9 +48,12 @@ export async function startState(config: TrainConfig): Promise<RunState> {
   for (const [name, data] of weights) {
     if (isBuffer(name) || !isTrainable(config.trainable, name)) continue;
     state.first.set(name, new Float32Array(data.length));
-    state.second.set(name, new Float32Array(data.length));
+    if (!isOrthogonalised(name, shapes.get(name)!, config.optimiser))
+      state.second.set(name, new Float32Array(data.length));
   }
-  if (config.ema !== undefined) state.ema = new Map(weights);
+  if (config.ema !== undefined) {
+    state.ema = new Map([...weights].map(([name, data]) => [name, data.slice()]));
+  }
   return state;
 }
 

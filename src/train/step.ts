@@ -1,4 +1,4 @@
-// One exact training step on the engine: encode, head, backward, optimiser; or all towers in one pass
+// One exact training step: encode, head and backward on the engine, then the optimiser; or all towers in one pass
 // when the whole batch fits. The numbers do not depend on how the batch is cut (DESIGN: whole batch).
 
 import { toOnnx } from "../graph/onnx.js";
@@ -18,11 +18,18 @@ import {
   gumbelShapes,
   headGraph,
   names,
-  optimiserGraph,
+  orthogonalGraph,
   wholeGraph,
 } from "./graphs.js";
-import type { AdamWOptions } from "./optimiser.js";
-import { adamWScalars } from "./optimiser.js";
+import type { OptimiserOptions, Slot } from "./optimiser.js";
+import {
+  adamW,
+  clipFactor,
+  globalNorm,
+  isOrthogonalised,
+  muon,
+  muonDirection,
+} from "./optimiser.js";
 
 const BATCH_NORM_MOMENTUM = 0.1;
 const PROJECTORS = ["visual_projection", "text_projection"] as const;
@@ -32,7 +39,7 @@ export interface StepOptions extends TrainingGraphOptions {
   batch: number;
   /** Pictures per pass through the towers; the whole batch in one pass if it is not smaller. */
   microBatch: number;
-  optimiser: AdamWOptions;
+  optimiser: OptimiserOptions;
   /** Parameters that are updated; default: all. */
   trainable?(name: string): boolean;
 }
@@ -146,9 +153,13 @@ export class TrainingStep {
         throw new Error(`training needs weight "${name}" of ${size} numbers`);
       }
       if (!state.first.has(name)) state.first.set(name, new Float32Array(size));
+      if (isOrthogonalised(name, shape, options.optimiser)) continue;
       if (!state.second.has(name)) state.second.set(name, new Float32Array(size));
     }
-    await add("optimiser", optimiserGraph(shapes, options.optimiser));
+    const matrices = new Map(
+      [...shapes].filter(([name, shape]) => isOrthogonalised(name, shape, options.optimiser)),
+    );
+    if (matrices.size > 0) await add("orthogonal", orthogonalGraph(matrices));
     return new TrainingStep(config, options, state, programs, shapes);
   }
 
@@ -189,27 +200,34 @@ export class TrainingStep {
     return { ...metrics, gradientNorm };
   }
 
-  /** AdamW with the given gradients; returns their global norm before clipping. */
+  /** The optimiser with the given gradients; returns their global norm before clipping. */
   async apply(grads: ReadonlyMap<string, Float32Array>, learningRate: number): Promise<number> {
     const { state } = this;
-    const scalars = adamWScalars(state.step + 1, learningRate, this.options.optimiser);
+    const { optimiser } = this.options;
+    const norm = globalNorm(grads.values());
+    const clip = clipFactor(norm, optimiser.clipNorm);
+    const step = state.step + 1;
+    const matrices: Slot[] = [];
     const feeds: Feeds = {};
-    for (const [name, value] of Object.entries(scalars)) {
-      feeds[name] = { shape: [], data: new Float32Array([value]) };
-    }
     for (const [name, shape] of this.parameters) {
-      feeds[names.grad(name)] = { shape, data: grads.get(name)! };
-      feeds[names.first(name)] = { shape, data: state.first.get(name)! };
-      feeds[names.second(name)] = { shape, data: state.second.get(name)! };
+      const parameter = state.weights.get(name)!;
+      const slot = { name, shape, parameter, grad: grads.get(name)!, first: state.first.get(name)! };
+      const second = state.second.get(name);
+      if (second) {
+        adamW({ ...slot, second }, step, learningRate, clip, optimiser);
+      } else {
+        matrices.push(slot);
+        feeds[names.direction(name)] = { shape, data: muonDirection(slot) };
+      }
     }
-    const results = await this.run("optimiser", feeds);
-    for (const name of this.parameters.keys()) {
-      state.weights.set(name, floats(results, names.updated(name)));
-      state.first.set(name, floats(results, names.updatedFirst(name)));
-      state.second.set(name, floats(results, names.updatedSecond(name)));
+    if (matrices.length > 0) {
+      const results = await this.run("orthogonal", feeds);
+      for (const slot of matrices) {
+        muon(slot, floats(results, names.orthogonal(slot.name)), learningRate, optimiser);
+      }
     }
-    state.step++;
-    return floats(results, "gradient_norm")[0]!;
+    state.step = step;
+    return norm;
   }
 
   async release(): Promise<void> {
@@ -336,11 +354,22 @@ export class TrainingStep {
     };
   }
 
-  /** Which noun prompts fit which pictures of the batch, as distributions over either. */
+  /** Which captions and noun prompts fit which pictures of the batch, as distributions over either. */
   private targetFeeds({ nouns }: StepBatch): Feeds {
     const { batch, multiLabel, nounTargets } = this.options;
-    if (nounTargets !== "shared" || multiLabel === 0) return {};
+    if (nounTargets !== "shared") return {};
     if (nouns?.length !== batch) throw new Error("shared targets need the nouns of every picture");
+    const captions = new Float32Array(batch * batch); // [images, captions]
+    const keys = nouns.map(({ all }) => JSON.stringify([...all].sort()));
+    const sizes = new Map<string, number>();
+    for (const key of keys) sizes.set(key, (sizes.get(key) ?? 0) + 1);
+    keys.forEach((key, image) => {
+      keys.forEach((other, caption) => {
+        if (other === key) captions[image * batch + caption] = 1 / sizes.get(key)!;
+      });
+    });
+    const feeds: Feeds = { caption_targets: { shape: [batch, batch], data: captions } };
+    if (multiLabel === 0) return feeds;
     const count = batch * multiLabel;
     const perImage = new Float32Array(batch * count); // [images, prompts]
     const perText = new Float32Array(count * batch); // [prompts, images]
@@ -357,6 +386,7 @@ export class TrainingStep {
     });
     for (let i = 0; i < perText.length; i++) perText[i]! /= totals[Math.floor(i / batch)]!;
     return {
+      ...feeds,
       image_targets: { shape: [batch, count], data: perImage },
       text_targets: { shape: [count, batch], data: perText },
     };
