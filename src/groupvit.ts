@@ -55,6 +55,8 @@ export interface EncodeOptions extends DecodeOptions {
   mode?: "whole" | "slide";
   /** Short side in pixels at which the picture is encoded. Default: the model's, usually 448. */
   shortSide?: number;
+  /** Also encode every window mirrored; scores are averaged. Twice the time. Default false. */
+  flip?: boolean;
 }
 
 export interface SegmentOptions {
@@ -187,6 +189,7 @@ export class GroupViTBase<Source> {
   async encode(source: Source, options: EncodeOptions = {}): Promise<EncodedPicture> {
     const picture = await this.platform.decodePicture(source, options);
     const { shortSide = this.processor.segmentationShortSide, mode = "whole", signal } = options;
+    const views = options.flip ? [false, true] : [false];
     const { patchSize } = this.config.vision;
     if (!Number.isInteger(shortSide) || shortSide < patchSize || shortSide > 4096) {
       throw new InputError(`shortSide: ${shortSide} is out of range; give ${patchSize} to 4096`);
@@ -202,10 +205,12 @@ export class GroupViTBase<Source> {
     for (let start = 0; start < windows.length; start += batch) {
       signal?.throwIfAborted();
       const part = windows.slice(start, start + batch);
-      const encodings = await this.encodeWindows(view, part);
-      part.forEach((window, i) => {
-        placed.push({ window, encoding: encodings[i]! });
-      });
+      for (const mirrored of views) {
+        const encodings = await this.encodeWindows(view, part, mirrored);
+        part.forEach((window, i) => {
+          placed.push({ window, encoding: encodings[i]! });
+        });
+      }
     }
     return new EncodedPicture(this, picture, view, placed);
   }
@@ -250,11 +255,13 @@ export class GroupViTBase<Source> {
   private async encodeWindows(
     view: Picture,
     windows: readonly Window[],
+    mirrored: boolean,
   ): Promise<WindowEncoding[]> {
     const { segmentationMean: mean, segmentationStd: std } = this.processor;
-    const all = windows.map((window) =>
-      toPatches(cropped(view, window), mean, std, this.config.vision.patchSize),
-    );
+    const all = windows.map((window) => {
+      const crop = cropped(view, window);
+      return toPatches(mirrored ? mirror(crop) : crop, mean, std, this.config.vision.patchSize);
+    });
     const { rows, columns } = all[0]!;
     const size = all[0]!.patches.length;
     const patches =
@@ -263,7 +270,10 @@ export class GroupViTBase<Source> {
       for (const [i, one] of all.entries()) patches.set(one.patches, i * size);
     }
     const features = await this.engine.encodeImages(patches, windows.length, rows, columns);
-    return windows.map((_, i) => windowEncoding(features, i, windows.length, rows, columns));
+    return windows.map((_, i) => {
+      const encoding = windowEncoding(features, i, windows.length, rows, columns);
+      return mirrored ? mirrorBack(encoding) : encoding;
+    });
   }
 }
 
@@ -362,12 +372,13 @@ export class EncodedPicture {
   /**
    * The groups of every grouping block, first to last, at the picture's original size.
    *
-   * @throws InputError for pictures encoded with `slide`: their windows have groups of their own
+   * @throws InputError for pictures encoded with `slide` or `flip`: their windows have groups of their own
    */
   groups(assignment: AssignmentKind = "soft"): GroupStage[] {
     if (this.windows.length > 1) {
       throw new InputError(
-        'groups: windows of a picture encoded with mode "slide" do not share groups; encode it with "whole"',
+        'groups: windows of a picture encoded with mode "slide" or "flip" do not share groups; encode ' +
+          'it with "whole" and without flip',
       );
     }
     const { encoding } = this.windows[0]!;
@@ -405,6 +416,29 @@ function chooseBackground(options: SegmentOptions, own: number, extra: number): 
     throw new InputError(`background: "${kind}" is unknown; use none, threshold or words`);
   }
   return { kind };
+}
+
+/** The picture with left and right exchanged. */
+function mirror({ width, height, data }: Picture): Picture {
+  const flipped = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = 3 * (y * width + x);
+      flipped.set(data.subarray(from, from + 3), 3 * (y * width + width - 1 - x));
+    }
+  }
+  return { width, height, data: flipped };
+}
+
+/** The encoding of a mirrored window as one of the window itself: patches change places. */
+function mirrorBack(encoding: WindowEncoding): WindowEncoding {
+  const { columns, assignments } = encoding;
+  const [patches, ...rest] = assignments as [Float32Array, ...Float32Array[]]; // [groups, patches]
+  const mirrored = new Float32Array(patches.length);
+  for (let row = 0; row < patches.length; row += columns) {
+    mirrored.set(patches.slice(row, row + columns).reverse(), row);
+  }
+  return { ...encoding, assignments: [mirrored, ...rest] };
 }
 
 function windowEncoding(

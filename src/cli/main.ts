@@ -4,11 +4,13 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { calibrateCommand } from "./commands/calibrate.js";
 import { classifyCommand } from "./commands/classify.js";
 import { convertCommand } from "./commands/convert.js";
 import { dataCommand } from "./commands/data.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { embedCommand } from "./commands/embed.js";
+import { evalCommand } from "./commands/eval.js";
 import { exportCommand } from "./commands/export.js";
 import { groupsCommand } from "./commands/groups.js";
 import { segmentCommand } from "./commands/segment.js";
@@ -40,6 +42,8 @@ for (const command of [
   exportCommand(),
   convertCommand(),
   trainCommand(),
+  evalCommand(),
+  calibrateCommand(),
   dataCommand(),
   doctorCommand(),
 ]) {

@@ -1,4 +1,4 @@
-// Confusion counts of label maps, and the intersection over union that they give.
+// Confusion counts of label maps, and the measures that they give: intersection over union, accuracies.
 
 import { InputError } from "../errors.js";
 
@@ -44,6 +44,29 @@ export function addPixels(
   }
 }
 
+/** The entries that are not zero: true value, predicted value, pixels; three numbers an entry. */
+export function toTriples({ classes, counts }: Confusion): number[] {
+  const triples: number[] = [];
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i]! > 0) triples.push(Math.floor(i / classes), i % classes, counts[i]!);
+  }
+  return triples;
+}
+
+/** Adds what `toTriples` gave. */
+export function addTriples({ classes, counts }: Confusion, triples: readonly number[]): void {
+  for (let i = 0; i < triples.length; i += 3) {
+    counts[triples[i]! * classes + triples[i + 1]!]! += triples[i + 2]!;
+  }
+}
+
+/** True pixels of each class. */
+export function truePixels({ classes, counts }: Confusion): number[] {
+  return Array.from({ length: classes }, (_, row) =>
+    counts.subarray(row * classes, (row + 1) * classes).reduce((sum, n) => sum + n, 0),
+  );
+}
+
 /** Intersection over union of each class; NaN where a class is neither true nor predicted. */
 export function classIoU({ classes, counts }: Confusion): number[] {
   return Array.from({ length: classes }, (_, value) => {
@@ -56,8 +79,32 @@ export function classIoU({ classes, counts }: Confusion): number[] {
   });
 }
 
-/** Mean over the classes that occur; NaN without any. */
+/** Share of each class's true pixels that are found; NaN where a class does not occur. */
+export function classAccuracy(confusion: Confusion): number[] {
+  const { classes, counts } = confusion;
+  return truePixels(confusion).map((pixels, value) => counts[value * classes + value]! / pixels);
+}
+
+/** Mean of the numbers that are not NaN, as mmseg averages over classes; NaN without any. */
+export function meanOfKnown(values: readonly number[]): number {
+  const known = values.filter((value) => !Number.isNaN(value));
+  return known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+/** Mean intersection over union of the classes that are true or predicted; NaN without any. */
 export function meanIoU(confusion: Confusion): number {
-  const known = classIoU(confusion).filter((iou) => !Number.isNaN(iou));
-  return known.reduce((sum, iou) => sum + iou, 0) / known.length;
+  return meanOfKnown(classIoU(confusion));
+}
+
+/** Share of all counted pixels that are right; NaN without any. */
+export function pixelAccuracy({ classes, counts }: Confusion): number {
+  let [right, all] = [0, 0];
+  for (let row = 0; row < classes; row++) {
+    for (let column = 0; column < classes; column++) {
+      const n = counts[row * classes + column]!;
+      all += n;
+      if (row === column) right += n;
+    }
+  }
+  return right / all;
 }

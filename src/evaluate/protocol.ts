@@ -27,8 +27,6 @@ export interface SegmentationProtocol {
   readonly assignment: "soft" | "hard";
   /** Encoded mirrored as well, scores averaged. */
   readonly flip: boolean;
-  /** Whether the map is fitted to the picture's own edges afterwards. */
-  readonly refine: boolean;
 }
 
 /** Classification: the word nearest to the whole picture. */
@@ -83,7 +81,6 @@ export function authorsSegmentation(
     topK: 5,
     assignment: "soft",
     flip: false,
-    refine: false,
   };
 }
 
@@ -142,8 +139,7 @@ function fields(protocol: Protocol): Record<string, string> {
     prompts: protocol.prompts,
   };
   if (protocol.task === "classification") return common;
-  const { background, shortSide, mode, topK, assignment, flip, refine } = protocol;
-  const on = (value: boolean) => (value ? "on" : "off");
+  const { background, shortSide, mode, topK, assignment, flip } = protocol;
   return {
     ...common,
     background: background.kind,
@@ -152,7 +148,6 @@ function fields(protocol: Protocol): Record<string, string> {
     mode: mode === "slide" ? `slide ${shortSide}/${Math.floor(shortSide / 2)}` : mode,
     "top k": `${topK}`,
     assignment,
-    flip: on(flip),
-    refine: on(refine),
+    flip: flip ? "on" : "off",
   };
 }

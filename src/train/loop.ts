@@ -263,16 +263,15 @@ class Run {
     };
   }
 
-  /** Exponential average of the weights; young averages follow faster, or they would keep the start. */
+  /**
+   * Exponential average of the weights and of batch norm's statistics, which must fit them; young averages
+   * follow faster, or they would keep the start.
+   */
   private updateAverage(): void {
     const { ema, weights, step } = this.state;
     if (!ema) return;
     const decay = Math.min(this.config.ema!, (1 + step) / (10 + step));
     for (const [name, now] of weights) {
-      if (isBuffer(name)) {
-        ema.set(name, now);
-        continue;
-      }
       const average = ema.get(name)!;
       for (let i = 0; i < now.length; i++) average[i]! += (1 - decay) * (now[i]! - average[i]!);
     }

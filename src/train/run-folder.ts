@@ -12,7 +12,7 @@ import {
 } from "./checkpoint.js";
 import { changedFields, parseTrainConfig, type TrainConfig } from "./config.js";
 import { writeAtomically } from "./data/files.js";
-import { startState } from "./start.js";
+import { copyOf, startState } from "./start.js";
 import { EVENTS_FILE } from "./tensorboard.js";
 
 /** `auto` goes on where a run exists and begins one where the folder is empty. */
@@ -114,7 +114,8 @@ async function latest(
   const shapes = weightShapes(config.model, config.multiLabel);
   for (const [i, step] of steps.entries()) {
     try {
-      return await readCheckpoint(folder, step, shapes);
+      const state = await readCheckpoint(folder, step, shapes);
+      return { ...state, ema: config.ema === undefined ? undefined : state.ema ?? copyOf(state) };
     } catch (error) {
       if (!(error instanceof CheckpointError) || i === steps.length - 1) throw error;
       onNotice(`${error.message}; going on from step ${steps[i + 1]}`);

@@ -15,6 +15,11 @@ import { isOrthogonalised } from "./optimiser.js";
 
 const POSITIONS = "vision_model.embeddings.position_embeddings";
 
+/** A moving average that begins where the weights are. */
+export function copyOf({ weights }: Pick<RunState, "weights">): Map<string, Float32Array> {
+  return new Map([...weights].map(([name, data]) => [name, data.slice()]));
+}
+
 /** Whether a parameter is trained. */
 export function isTrainable(trainable: TrainConfig["trainable"], name: string): boolean {
   switch (trainable) {
@@ -51,9 +56,7 @@ export async function startState(config: TrainConfig): Promise<RunState> {
     if (!isOrthogonalised(name, shapes.get(name)!, config.optimiser))
       state.second.set(name, new Float32Array(data.length));
   }
-  if (config.ema !== undefined) {
-    state.ema = new Map([...weights].map(([name, data]) => [name, data.slice()]));
-  }
+  if (config.ema !== undefined) state.ema = copyOf(state);
   return state;
 }
 

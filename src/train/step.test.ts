@@ -274,6 +274,28 @@ describe("the training step", () => {
     });
   });
 
+  it("shares targets among pictures with the same nouns, whatever their order", async () => {
+    const { data, noise } = makeBatch(3);
+    const nouns = (...all: string[]) => ({ all, prompts: [all[0]!, all.at(-1)!] });
+    const losses = async (given: StepBatch["nouns"], nounTargets: "own" | "shared") => {
+      const { metrics } = await withStep(options(3, { nounTargets }), state(), (step) =>
+        step.gradients({ ...data, nouns: given }, noise),
+      );
+      return metrics;
+    };
+    const apart = [nouns("cat", "tree"), nouns("dog", "sky"), nouns("cow", "hat")];
+    const own = await losses(undefined, "own");
+    // Without common nouns the shared targets are the paper's.
+    expect((await losses(apart, "shared")).loss).toBeCloseTo(own.loss, 5);
+    const alike = [nouns("cat", "tree"), nouns("dog", "sky"), nouns("tree", "cat")];
+    const shared = await losses(alike, "shared");
+    expect(shared.contrastiveLoss).not.toBeCloseTo(own.contrastiveLoss, 3);
+    expect(shared.multiLabelLoss).not.toBeCloseTo(own.multiLabelLoss!, 3);
+    // One noun in common is not the same caption.
+    const partly = [nouns("cat", "tree"), nouns("dog", "sky"), nouns("tree", "hat")];
+    expect((await losses(partly, "shared")).contrastiveLoss).toBeCloseTo(own.contrastiveLoss, 5);
+  });
+
   it("leaves frozen parameters as they are", async () => {
     const { data, noise } = makeBatch(3);
     const [before, after] = [state(), state()];
@@ -452,6 +474,23 @@ describe("initial weights", () => {
       expect(Math.abs(ratio - 1), name).toBeLessThan(0.05);
       expect(largest, name).toBeLessThanOrEqual(2 * deviation * 1.000001);
     }
+  });
+
+  it("start positions as waves if asked: neighbours alike, far patches not", () => {
+    const name = "vision_model.embeddings.position_embeddings";
+    const waves = initialWeights(large, shapes, 3, "waves");
+    for (const [other, data] of weights) {
+      if (other !== name) expect(waves.get(other), other).toEqual(data);
+    }
+    const row = (patch: number) => waves.get(name)!.subarray(patch * 64, (patch + 1) * 64);
+    const cosine = (a: number, b: number) => {
+      const dot = row(a).reduce((sum, x, i) => sum + x * row(b)[i]!, 0);
+      return dot / (Math.hypot(...row(a)) * Math.hypot(...row(b)));
+    };
+    // A grid of 4 x 4: right, below, diagonal, far.
+    expect(cosine(5, 6)).toBeCloseTo(cosine(5, 9), 6);
+    expect(cosine(5, 6)).toBeGreaterThan(cosine(5, 10));
+    expect(cosine(5, 10)).toBeGreaterThan(cosine(0, 15));
   });
 
   it("start norms at one, biases at zero, scales at 1 / 0.07", () => {

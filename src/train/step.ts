@@ -211,7 +211,13 @@ export class TrainingStep {
     const feeds: Feeds = {};
     for (const [name, shape] of this.parameters) {
       const parameter = state.weights.get(name)!;
-      const slot = { name, shape, parameter, grad: grads.get(name)!, first: state.first.get(name)! };
+      const slot = {
+        name,
+        shape,
+        parameter,
+        grad: grads.get(name)!,
+        first: state.first.get(name)!,
+      };
       const second = state.second.get(name);
       if (second) {
         adamW({ ...slot, second }, step, learningRate, clip, optimiser);

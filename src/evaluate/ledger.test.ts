@@ -1,0 +1,80 @@
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Ledger, type LedgerHead } from "./ledger.js";
+import { authorsSegmentation } from "./protocol.js";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "groupvit-ledger-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const head: LedgerHead = {
+  format: "groupvit-ledger/1",
+  dataset: "voc",
+  split: "val",
+  model: "abc",
+  dtype: "fp32",
+  protocol: authorsSegmentation(["cat", "dog"], { kind: "threshold", threshold: 0.95 }),
+};
+const record = (name: string) => ({ name, pairs: [0, 0, 7], bins: [1, 0.5, 1] });
+
+async function fill(path: string, names: readonly string[]): Promise<void> {
+  const ledger = await Ledger.open(path, head, false);
+  for (const name of names) await ledger.add(record(name));
+  await ledger.close();
+}
+
+describe("the ledger of an evaluation", () => {
+  it("gives back what was finished, cut at any byte", async () => {
+    const whole = join(folder, "whole.jsonl");
+    await fill(whole, ["a", "b", "c"]);
+    const bytes = await readFile(whole);
+    const firstLine = bytes.indexOf(10) + 1;
+    for (let length = 0; length <= bytes.length; length += 7) {
+      const path = join(folder, "cut.jsonl");
+      await writeFile(path, bytes.subarray(0, length));
+      const ledger = await Ledger.open(path, head, false);
+      const lines = bytes.subarray(firstLine, Math.max(firstLine, length)).toString();
+      expect(ledger.records.size).toBe(lines.split("\n").length - 1);
+      // What is added to a cut ledger does not stick to the broken line.
+      await ledger.add(record("z"));
+      await ledger.close();
+      const again = await Ledger.open(path, head, false);
+      expect(again.records.get("z")).toEqual(record("z"));
+      expect(again.records.size).toBe(ledger.records.size);
+      await again.close();
+    }
+  });
+
+  it("refuses another measurement and names what differs, unless it begins again", async () => {
+    const path = join(folder, "other.jsonl");
+    await fill(path, ["a"]);
+    const { protocol } = head;
+    if (protocol.task !== "segmentation") throw new Error("unreachable");
+    const changed = {
+      ...head,
+      model: "def",
+      protocol: { ...protocol, background: { kind: "threshold", threshold: 0.5 } } as const,
+    };
+    await expect(Ledger.open(path, changed, false)).rejects.toThrow(
+      /model: abc -> def; threshold: 0.95 -> 0.5\).*--fresh/,
+    );
+    const fresh = await Ledger.open(path, changed, true);
+    expect(fresh.records.size).toBe(0);
+    await fresh.close();
+  });
+
+  it("refuses what is no ledger", async () => {
+    const path = join(folder, "text.jsonl");
+    await writeFile(path, "hello\n");
+    await expect(Ledger.open(path, head, false)).rejects.toThrow(/no ledger/);
+    await fill(join(folder, "broken.jsonl"), ["a"]);
+    await appendFile(join(folder, "broken.jsonl"), "{nonsense\n");
+    await expect(Ledger.open(join(folder, "broken.jsonl"), head, false)).rejects.toThrow(
+      /no ledger/,
+    );
+  });
+});

@@ -1,0 +1,92 @@
+// The ledger of an evaluation: one line of JSON a finished picture, so that a run that was killed goes on
+// where it was. The first line says what was measured; a ledger of something else is never mixed in.
+
+import { type FileHandle, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
+import { dirname } from "node:path";
+import { InputError } from "../errors.js";
+import type { MeasureRecord } from "./pool.js";
+import { type Protocol, protocolChanges } from "./protocol.js";
+
+/** What the records of a ledger have in common. */
+export interface LedgerHead {
+  readonly format: "groupvit-ledger/1";
+  readonly dataset: string;
+  readonly split: string;
+  readonly model: string;
+  readonly dtype: string;
+  readonly protocol: Protocol;
+}
+
+/** Largest ledger that is read: a million pictures of a kilobyte. */
+const MAX_BYTES = 2 ** 30;
+
+export class Ledger {
+  private constructor(
+    private readonly file: FileHandle,
+    /** Records of finished pictures by name. */
+    readonly records: Map<string, MeasureRecord>,
+  ) {}
+
+  /**
+   * Opens a ledger, or begins one.
+   *
+   * @throws InputError where it belongs to another model, set or protocol
+   */
+  static async open(path: string, head: LedgerHead, fresh: boolean): Promise<Ledger> {
+    await mkdir(dirname(path), { recursive: true });
+    if (fresh) await rm(path, { force: true });
+    const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+    if (bytes.length > MAX_BYTES)
+      throw new InputError(`${path}: too large for a ledger; remove it`);
+    // What follows the last line break was cut off by a kill.
+    const whole = bytes.lastIndexOf(10) + 1;
+    const records = new Map<string, MeasureRecord>();
+    if (whole > 0) {
+      const [first, ...lines] = bytes.toString("utf8", 0, whole - 1).split("\n");
+      checkHead(path, parse(path, first!), head);
+      for (const line of lines) {
+        const record = parse(path, line) as MeasureRecord;
+        records.set(record.name, record);
+      }
+      await truncate(path, whole);
+    }
+    const file = await open(path, whole > 0 ? "a" : "w");
+    if (whole === 0) await file.write(`${JSON.stringify(head)}\n`);
+    return new Ledger(file, records);
+  }
+
+  async add(record: MeasureRecord): Promise<void> {
+    this.records.set(record.name, record);
+    await this.file.write(`${JSON.stringify(record)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.file.sync();
+    await this.file.close();
+  }
+}
+
+function parse(path: string, line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new InputError(`${path}: it is no ledger of an evaluation; remove it or use --fresh`);
+  }
+}
+
+function checkHead(path: string, found: unknown, wanted: LedgerHead): void {
+  const old = found as Partial<LedgerHead>;
+  if (old?.format !== wanted.format) {
+    throw new InputError(`${path}: it is no ledger of an evaluation; remove it or use --fresh`);
+  }
+  const differences = (["dataset", "split", "model", "dtype"] as const).flatMap((key) =>
+    old[key] === wanted[key] ? [] : [`${key}: ${old[key]} -> ${wanted[key]}`],
+  );
+  differences.push(...protocolChanges(old.protocol!, wanted.protocol));
+  if (differences.length > 0) {
+    throw new InputError(
+      `${path} holds another measurement (${differences.slice(0, 4).join("; ")}); name another ` +
+        "--out folder, or use --fresh to begin again",
+    );
+  }
+}

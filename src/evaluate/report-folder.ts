@@ -1,0 +1,140 @@
+// The report of an evaluation on disk: the page, and drawings of the pictures that went worst and best.
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
+import { GroupViT } from "../index.js";
+import { blendOverlay } from "../output/blend.js";
+import { encodePicture, resizePicture } from "../output/encode.node.js";
+import { resizeMap } from "../output/label-map.js";
+import { labelPalette } from "../output/palette.js";
+import type { MaskedSample, SegmentationSet } from "./dataset.js";
+import { readMask } from "./datasets/masks.js";
+import { predict } from "./measure.js";
+import { reportPage, type ShownPicture } from "./report.js";
+import type { EvaluationResult, PictureResult, SegmentationResult } from "./result.js";
+import type { EvaluationSet, ModelFacts } from "./run.js";
+
+/** Pictures of either kind. */
+const SHOWN = 6;
+/** Longest side of a drawing in pixels. */
+const SIDE = 320;
+const OPACITY = 0.6;
+
+/**
+ * Writes `index.html` and the drawings beside it.
+ *
+ * @returns the page's path
+ */
+export async function writeReport(
+  folder: string,
+  set: EvaluationSet,
+  result: EvaluationResult,
+  model: ModelFacts,
+  signal?: AbortSignal,
+): Promise<string> {
+  const shown =
+    set.kind === "segmentation" && result.task === "segmentation"
+      ? await drawShown(folder, set, result, model, signal)
+      : [];
+  const page = join(folder, "index.html");
+  await writeFileAtomic(page, reportPage(result, shown));
+  return page;
+}
+
+async function drawShown(
+  folder: string,
+  set: SegmentationSet,
+  result: SegmentationResult,
+  model: ModelFacts,
+  signal?: AbortSignal,
+): Promise<ShownPicture[]> {
+  const ranked = result.pictures
+    .filter(({ mIoU }) => !Number.isNaN(mIoU))
+    .sort((a, b) => a.mIoU - b.mIoU || (a.name < b.name ? -1 : 1));
+  const half = Math.min(SHOWN, Math.floor(ranked.length / 2));
+  const chosen = [
+    ...ranked.slice(0, half).map((picture) => ({ ...picture, kind: "worst" as const })),
+    ...ranked
+      .slice(ranked.length - half)
+      .reverse()
+      .map((picture) => ({ ...picture, kind: "best" as const })),
+  ];
+  const pictures = join(folder, "pictures");
+  await rm(pictures, { recursive: true, force: true });
+  await mkdir(pictures, { recursive: true });
+  const samples = new Map(set.samples.map((sample) => [sample.name, sample]));
+  const loaded = await GroupViT.load(model.source);
+  try {
+    const shown: ShownPicture[] = [];
+    for (const [i, picture] of chosen.entries()) {
+      signal?.throwIfAborted();
+      const sample = samples.get(picture.name)!;
+      shown.push(await drawOne(pictures, `${i}`, loaded, set, sample, result, picture));
+    }
+    return shown;
+  } finally {
+    await loaded.release();
+  }
+}
+
+async function drawOne(
+  folder: string,
+  prefix: string,
+  model: GroupViT,
+  set: SegmentationSet,
+  sample: MaskedSample,
+  { protocol }: SegmentationResult,
+  { name, mIoU, kind }: PictureResult & Pick<ShownPicture, "kind">,
+): Promise<ShownPicture> {
+  const truth = await readMask(set, sample);
+  const predicted = await predict(model, sample.picture, protocol, set);
+  const whole = await model.encode(sample.picture, { shortSide: protocol.shortSide });
+  const { picture } = whole;
+  const scale = Math.min(1, SIDE / Math.max(picture.width, picture.height));
+  const [width, height] = [picture.width, picture.height].map((side) =>
+    Math.max(1, Math.round(side * scale)),
+  ) as [number, number];
+  const small = await resizePicture(picture, width, height);
+  const values = set.classes.length + (set.background ? 1 : 0);
+  const palette = labelPalette(values, set.background);
+  const overlay = (map: Uint8Array | Uint16Array) => {
+    const part = resizeMap(
+      { width: picture.width, height: picture.height, map },
+      width,
+      height,
+    ).map;
+    return { width, height, data: blendOverlay(small, part, palette, OPACITY) };
+  };
+  const write = async (what: string, bytes: Uint8Array) => {
+    const file = `${prefix}-${what}.png`;
+    await writeFileAtomic(join(folder, file), bytes);
+    return `pictures/${file}`;
+  };
+  // What is not counted is shown as what is not coloured.
+  const counted = truth.map.map((value) => (value === 255 ? 0 : value));
+  const groups = whole.groups().at(-1)!;
+  const groupPalette = labelPalette(groups.groups, false);
+  const groupMap = resizeMap(
+    { width: picture.width, height: picture.height, map: groups.map },
+    width,
+    height,
+  );
+  return {
+    name,
+    kind,
+    mIoU,
+    files: {
+      picture: await write("picture", await encodePicture(small, "png")),
+      truth: await write("truth", await encodePicture(overlay(counted), "png")),
+      predicted: await write("predicted", await encodePicture(overlay(predicted.map), "png")),
+      groups: await write(
+        "groups",
+        await encodePicture(
+          { width, height, data: blendOverlay(small, groupMap.map, groupPalette, OPACITY) },
+          "png",
+        ),
+      ),
+    },
+  };
+}

@@ -1,0 +1,222 @@
+// An evaluation from the set to the result: protocol, ledger, processes, summary.
+
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { writeFileAtomic } from "../atomic.node.js";
+import { loadCheckpoint } from "../checkpoint/load.node.js";
+import { InputError } from "../errors.js";
+import type { LoadOptions } from "../groupvit.js";
+import { readProcessor } from "../input/processor.js";
+import { resolveModel } from "../platform.node.js";
+import type { ClassificationSet, SegmentationSet } from "./dataset.js";
+import { Ledger } from "./ledger.js";
+import type { ClassificationRecord, SegmentationRecord } from "./measure.js";
+import { runPool } from "./pool.js";
+import {
+  authorsSegmentation,
+  type Protocol,
+  protocolChanges,
+  STANDARD_PROTOCOLS,
+  type StandardProtocol,
+} from "./protocol.js";
+import type { EvaluationResult } from "./result.js";
+import { summariseLabels, summariseMasks } from "./summary.js";
+
+export type EvaluationSet = SegmentationSet | ClassificationSet;
+
+/** What is known of a model before an engine loads it. */
+export interface ModelFacts {
+  /** Folder, file or Hub id; undefined for the bundled model. */
+  readonly source: string | undefined;
+  /** How results name it. */
+  readonly name: string;
+  readonly sha256: string;
+  /** Short side at which it segments best, by its own preprocessor. */
+  readonly shortSide: number;
+}
+
+/** Reads and hashes a model's weights; the hash does not depend on the container that holds them. */
+export async function modelFacts(model: string | undefined): Promise<ModelFacts> {
+  const { config, tensors, files } = await loadCheckpoint(await resolveModel(model));
+  const hash = createHash("sha256");
+  for (const name of [...tensors.keys()].sort()) {
+    const { dtype, shape, bytes } = tensors.get(name)!;
+    hash.update(`${name} ${dtype} ${shape.join()}\n`).update(bytes);
+  }
+  const processor = readProcessor(config.vision, files["preprocessor_config.json"]);
+  return {
+    source: model,
+    name: model ?? "bundled",
+    sha256: hash.digest("hex"),
+    shortSide: processor.segmentationShortSide,
+  };
+}
+
+/**
+ * The protocol that results of a set are compared under: the authors' where the set is published, else
+ * the authors' decoding of the set's own class names, one window at the model's own size.
+ */
+export function standardProtocol(set: EvaluationSet, model: ModelFacts): StandardProtocol {
+  const standard = (STANDARD_PROTOCOLS as Record<string, StandardProtocol>)[set.name];
+  if (standard) return standard;
+  if (set.kind === "classification") {
+    const protocol = { task: set.kind, words: set.classes, prompts: "simple" } as const;
+    return { name: set.name, protocol, published: [] };
+  }
+  const background = set.background
+    ? ({ kind: "threshold", threshold: 0.95 } as const)
+    : ({ kind: "none" } as const);
+  const authors = authorsSegmentation(set.classes, background);
+  const protocol = { ...authors, shortSide: model.shortSide, mode: "whole" } as const;
+  return { name: set.name, protocol, published: [] };
+}
+
+export interface EvaluateOptions {
+  readonly set: EvaluationSet;
+  readonly model: ModelFacts;
+  readonly dtype?: LoadOptions["dtype"];
+  /** Default: the set's standard protocol. */
+  readonly protocol?: Protocol;
+  /** Folder for the ledger and what is made of it. */
+  readonly out: string;
+  /** Processes; default: one per core. */
+  readonly processes?: number;
+  /** Folder for the predicted maps, as indexed PNG files under the pictures' names. */
+  readonly save?: string;
+  /** Begins again, though pictures are finished already. */
+  readonly fresh?: boolean;
+  readonly signal?: AbortSignal;
+  onProgress?(done: number, total: number): void;
+}
+
+/** At most `count` samples, evenly spread over the set. */
+export function limitSet<Kind extends EvaluationSet>(set: Kind, count: number): Kind {
+  const { samples } = set;
+  if (samples.length <= count) return set;
+  const chosen = Array.from(
+    { length: count },
+    (_, i) => samples[Math.floor((i * samples.length) / count)]!,
+  );
+  return { ...set, samples: chosen };
+}
+
+/**
+ * Measures a model on a set. Killed and run again with the same options, it goes on where it was and
+ * ends with the same numbers.
+ *
+ * @throws InputError for a protocol that does not fit the set, an `out` folder of another measurement, or
+ *   a file of the set that cannot be used; the message names it
+ */
+export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationResult> {
+  const { set, model, out, save, signal } = options;
+  const standard = standardProtocol(set, model);
+  const protocol = options.protocol ?? standard.protocol;
+  checkProtocol(set, protocol);
+  const { dtype = "fp32" } = options;
+  const ledger = await Ledger.open(
+    join(out, "ledger.jsonl"),
+    {
+      format: "groupvit-ledger/1",
+      dataset: set.name,
+      split: set.split,
+      model: model.sha256,
+      dtype,
+      protocol,
+    },
+    options.fresh ?? false,
+  );
+  const began = performance.now();
+  const jobs = set.samples
+    .filter(({ name }) => !ledger.records.has(name))
+    .map((sample) => {
+      if (save === undefined) return { sample };
+      return { sample, save: join(save, `${sample.name}.png`) };
+    });
+  for (const folder of new Set(jobs.flatMap((job) => (job.save ? [dirname(job.save)] : [])))) {
+    await mkdir(folder, { recursive: true });
+  }
+  const processes = options.processes ?? availableParallelism();
+  const start = {
+    model: model.source,
+    dtype,
+    protocol,
+    root: set.root,
+    ...(set.kind === "segmentation" ? { set: headOf(set) } : {}),
+  };
+  let done = set.samples.length - jobs.length;
+  try {
+    await runPool(
+      start,
+      jobs,
+      processes,
+      async (record) => {
+        await ledger.add(record);
+        options.onProgress?.(++done, set.samples.length);
+      },
+      signal,
+    );
+  } finally {
+    await ledger.close();
+  }
+  const seconds = (performance.now() - began) / 1000;
+  const records = set.samples.map(({ name }) => ledger.records.get(name)!);
+  const result = summarise(set, records, {
+    model: { name: model.name, sha256: model.sha256 },
+    changes: protocolChanges(standard.protocol, protocol),
+    published: standard.published,
+    picturesPerSecond: jobs.length / seconds,
+    protocol,
+  });
+  await writeFileAtomic(join(out, "result.json"), `${JSON.stringify(result, null, 1)}\n`);
+  return result;
+}
+
+function headOf({ name, root, classes, background, coding }: SegmentationSet) {
+  return { name, root, classes, background, coding };
+}
+
+function checkProtocol(set: EvaluationSet, protocol: Protocol): void {
+  if (protocol.task !== set.kind) {
+    throw new InputError(`protocol: ${protocol.task} does not fit ${set.name}, a ${set.kind} set`);
+  }
+  if (protocol.words.length !== set.classes.length) {
+    throw new InputError(
+      `protocol: ${protocol.words.length} words for the ${set.classes.length} classes of ${set.name}; ` +
+        "give one word list a class",
+    );
+  }
+  if (
+    protocol.task === "segmentation" &&
+    protocol.background.kind === "threshold" &&
+    !(set as SegmentationSet).background
+  ) {
+    throw new InputError(`protocol: ${set.name} has no background class; use background none`);
+  }
+}
+
+type Common = Pick<EvaluationResult, "model" | "changes" | "published" | "picturesPerSecond"> & {
+  protocol: Protocol;
+};
+
+function summarise(
+  set: EvaluationSet,
+  records: readonly (SegmentationRecord | ClassificationRecord)[],
+  { protocol, ...common }: Common,
+): EvaluationResult {
+  const head = {
+    format: "groupvit-evaluation/1",
+    dataset: { name: set.name, split: set.split, pictures: set.samples.length },
+    ...common,
+  } as const;
+  if (set.kind === "segmentation" && protocol.task === "segmentation") {
+    const summary = summariseMasks(set, records as SegmentationRecord[]);
+    return { ...head, task: "segmentation", protocol, ...summary };
+  }
+  if (set.kind === "classification" && protocol.task === "classification") {
+    const summary = summariseLabels(set, records as ClassificationRecord[]);
+    return { ...head, task: "classification", protocol, ...summary };
+  }
+  throw new Error("the protocol was checked against the set");
+}

@@ -1,0 +1,194 @@
+// `groupvit eval` and `groupvit calibrate` as their users meet them: the compiled program, real files.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { beforeAll, expect, test, vi } from "vitest";
+import { fromFloat32 } from "../../src/checkpoint/dtypes.js";
+import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
+import type { Calibration } from "../../src/evaluate/calibrate.js";
+import type { SegmentationResult } from "../../src/evaluate/result.js";
+import { decodeLabelPng, encodeLabelPng, vocPalette } from "../../src/index.js";
+import { findFixtures } from "../parity/fixture.js";
+import { loadWeights } from "../parity/weights.js";
+import { groupvit, saveRandomModel } from "../support/cli.js";
+import { readJson, readTensors } from "../support/segment.js";
+import { temporaryFolder } from "../support/temporary.js";
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 });
+
+const folder = await temporaryFolder();
+const at = (...parts: string[]) => join(folder, ...parts);
+const run = (...args: string[]) => groupvit(args, { cwd: folder });
+
+/** A set in the VOC layout. */
+async function writeSet(
+  root: string,
+  classes: readonly string[],
+  samples: readonly {
+    name: string;
+    rgb: Uint8Array;
+    width: number;
+    height: number;
+    mask: Uint8Array;
+  }[],
+): Promise<void> {
+  for (const part of ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"]) {
+    await mkdir(join(root, part), { recursive: true });
+  }
+  await writeFile(join(root, "classes.txt"), ["background", ...classes, ""].join("\n"));
+  const list = samples.map(({ name }) => `${name}\n`).join("");
+  await writeFile(join(root, "ImageSets/Segmentation/val.txt"), list);
+  for (const { name, rgb, width, height, mask } of samples) {
+    const raw = { width, height, channels: 3 } as const;
+    await sharp(rgb, { raw })
+      .png()
+      .toFile(join(root, "JPEGImages", `${name}.png`));
+    const png = encodeLabelPng({ width, height, map: mask }, vocPalette(256));
+    await writeFile(join(root, "SegmentationClass", `${name}.png`), png);
+  }
+}
+
+const CLASSES = ["cat", "dog", "tree"];
+
+beforeAll(async () => {
+  await saveRandomModel(at("model"));
+  const samples = Array.from({ length: 24 }, (_, n) => {
+    const [width, height] = [40 + n, 48];
+    const cell = (i: number) => Math.floor((i % width) / 16) + Math.floor(i / width / 16) + n;
+    const rgb = Uint8Array.from(
+      { length: width * height * 3 },
+      (_, i) => (cell(Math.floor(i / 3)) * (61 + 40 * (i % 3))) % 256,
+    );
+    const mask = Uint8Array.from({ length: width * height }, (_, i) =>
+      i % 97 === 0 ? 255 : cell(i) % 4,
+    );
+    return { name: `picture-${n}`, rgb, width, height, mask };
+  });
+  await writeSet(at("set"), CLASSES, samples);
+});
+
+const read = async (path: string) =>
+  JSON.parse(await readFile(at(path), "utf8")) as SegmentationResult;
+/** All but the speed. */
+const numbers = ({ picturesPerSecond, ...rest }: SegmentationResult) => rest;
+
+test("labels after the whole pipeline are the reference's", async () => {
+  const fixtures = new Map(
+    findFixtures("test/fixtures").fixtures.map((fixture) => [fixture.name, fixture]),
+  );
+  const report = readJson<{ classes: string[]; logit_scale_override: number }>("seg/report.json");
+  const { config, tensors } = await loadWeights(fixtures.get("full")!);
+  tensors.set("logit_scale", fromFloat32(Float32Array.of(report.logit_scale_override), []));
+  await saveHuggingFace(at("full"), { config, tensors });
+  const images = readTensors("seg/images.safetensors.gz");
+  const labels = readTensors("seg/labels_u8.safetensors.gz");
+  const names = ["land", "portrait"];
+  const samples = names.map((name) => {
+    const [height, width] = images.get(`${name}.original_rgb`)!.shape as [number, number];
+    const rgb = images.get(`${name}.original_rgb`)!.bytes;
+    return { name, rgb, width, height, mask: new Uint8Array(width * height) };
+  });
+  await writeSet(at("reference"), report.classes, samples);
+  const cases: [string, string[]][] = [
+    ["whole.bg1.th0.95", ["--mode", "whole"]],
+    ["slide.bg0", ["--mode", "slide", "--background", "none"]],
+  ];
+  for (const [key, options] of cases) {
+    const { code } = await run(
+      ...["eval", "folder", "--root", "reference", "--model", "full", "--short-side", "448"],
+      ...["--save", `saved-${key}`, "--out", `out-${key}`, ...options],
+    );
+    expect(code).toBe(0);
+    for (const name of names) {
+      const saved = await decodeLabelPng(await readFile(at(`saved-${key}`, `${name}.png`)));
+      const expected = labels.get(`full.${name}.${key}`)!.bytes;
+      const shift = key.includes("bg0") ? 1 : 0;
+      let different = 0;
+      for (let i = 0; i < expected.length; i++) {
+        if (saved.map[i] !== expected[i]! + shift) different++;
+      }
+      // The reference's own float32 run differs from its float64 run by as many pixels.
+      expect(different / expected.length, `${name} ${key}`).toBeLessThan(1e-4);
+    }
+  }
+});
+
+test("killed at any moment and run again, it gives the numbers of one run", async () => {
+  const args = ["eval", "folder", "--root", "set", "--model", "model"];
+  const { code, stdout } = await run(...args, "--out", "whole", "--json");
+  expect(code).toBe(0);
+  const whole = JSON.parse(stdout) as SegmentationResult;
+  expect(await read("whole/result.json")).toEqual(whole);
+  expect(whole.classes.map(({ name }) => name)).toEqual(["background", ...CLASSES]);
+  const pixels = whole.confusion.flat().reduce((a, b) => a + b, 0);
+  expect(pixels).toBe(whole.classes.reduce((sum, own) => sum + own.pixels, 0));
+
+  for (const delay of [600, 900, 1200]) {
+    await groupvit([...args, "--out", "killed"], {
+      cwd: folder,
+      started: (child) => setTimeout(() => child.kill("SIGKILL"), delay),
+    });
+  }
+  expect((await run(...args, "--out", "killed", "--processes", "1")).code).toBe(0);
+  expect(numbers(await read("killed/result.json"))).toEqual(numbers(whole));
+  const ledger = await readFile(at("killed/ledger.jsonl"), "utf8");
+  expect(ledger.trimEnd().split("\n")).toHaveLength(25);
+});
+
+test("a change of protocol is named, and never mixed into finished numbers", async () => {
+  const args = ["eval", "folder", "--root", "set", "--model", "model", "--limit", "6"];
+  const first = await run(...args, "--out", "changed", "--threshold", "0.5", "--flip", "--json");
+  expect((JSON.parse(first.stdout) as SegmentationResult).changes).toEqual([
+    "threshold: 0.95 -> 0.5",
+    "flip: off -> on",
+  ]);
+  const second = await run(...args, "--out", "changed", "--threshold", "0.6", "--flip");
+  expect(second.code).toBe(2);
+  expect(second.stderr).toMatch(/another measurement \(threshold: 0.5 -> 0.6\).*--fresh/);
+  const third = await run(...args, "--out", "changed", "--threshold", "0.6", "--flip", "--fresh");
+  expect(third.code).toBe(0);
+  expect(third.stdout).toContain("threshold: 0.95 -> 0.6");
+  const page = await readFile(at("changed/index.html"), "utf8");
+  expect(page).toMatch(/threshold[^]{0,200}0\.95[^]{0,60}0\.6/);
+});
+
+test.each([
+  [["eval", "voc"], /--root/],
+  [["eval", "pascal"], /Choose from voc/],
+  [["eval", "folder", "--root", "nowhere"], /nowhere/],
+  [
+    ["eval", "folder", "--root", "set", "--background", "none", "--threshold", "0.5"],
+    /--threshold/,
+  ],
+  [["eval", "folder", "--root", "set", "--split", "../val"], /split/],
+  [["calibrate", "set", "--limit", "1"], /from 2 to/],
+] as const)("%j ends with code 2 and says why", async (args, message) => {
+  const { code, stderr } = await run(...args);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
+});
+
+test("calibrate finds a setting at least as good as the standard", async () => {
+  const { code, stdout } = await run(
+    "calibrate",
+    "set",
+    "--model",
+    "model",
+    "--limit",
+    "6",
+    "--json",
+  );
+  expect(code).toBe(0);
+  const result = JSON.parse(stdout) as Calibration;
+  expect(result.pictures).toBe(6);
+  expect(result.best.mIoU).toBeGreaterThanOrEqual(result.standard.mIoU);
+  expect(result.best.mIoU).toBe(Math.max(...result.tried.map(({ mIoU }) => mIoU)));
+  // The best setting, measured by eval on the same pictures, is what calibrate says.
+  const { threshold, prompts, mIoU } = result.best;
+  const again = await run(
+    ...["eval", "folder", "--root", "set", "--model", "model", "--limit", "6", "--json"],
+    ...["--out", "calibrated", "--threshold", `${threshold}`, "--prompts", prompts],
+  );
+  expect((JSON.parse(again.stdout) as SegmentationResult).mIoU).toBe(mIoU);
+});
