@@ -57,6 +57,8 @@ export interface EncodeOptions extends DecodeOptions {
   shortSide?: number;
   /** Also encode every window mirrored; scores are averaged. Twice the time. Default false. */
   flip?: boolean;
+  /** Factors of `shortSide` at which windows are encoded; scores are averaged. Default `[1]`. */
+  scales?: readonly number[];
 }
 
 export interface SegmentOptions {
@@ -189,7 +191,7 @@ export class GroupViTBase<Source> {
   async encode(source: Source, options: EncodeOptions = {}): Promise<EncodedPicture> {
     const picture = await this.platform.decodePicture(source, options);
     const { shortSide = this.processor.segmentationShortSide, mode = "whole", signal } = options;
-    const views = options.flip ? [false, true] : [false];
+    const { flip = false, scales = [1] } = options;
     const { patchSize } = this.config.vision;
     if (!Number.isInteger(shortSide) || shortSide < patchSize || shortSide > 4096) {
       throw new InputError(`shortSide: ${shortSide} is out of range; give ${patchSize} to 4096`);
@@ -198,18 +200,23 @@ export class GroupViTBase<Source> {
     const crop = mode === "slide" ? shortSide : Math.max(view.width, view.height);
     const stride = mode === "slide" ? Math.max(1, Math.floor(shortSide / 2)) : crop;
     const windows = slideWindows(view.width, view.height, crop, stride);
-    const { x0, y0, x1, y1 } = windows[0]!;
-    const patches = Math.floor((x1 - x0) / patchSize) * Math.floor((y1 - y0) / patchSize);
-    const batch = Math.max(1, Math.floor(BATCH_PATCHES / patches));
     const placed: PlacedWindow[] = [];
-    for (let start = 0; start < windows.length; start += batch) {
-      signal?.throwIfAborted();
-      const part = windows.slice(start, start + batch);
-      for (const mirrored of views) {
-        const encodings = await this.encodeWindows(view, part, mirrored);
-        part.forEach((window, i) => {
-          placed.push({ window, encoding: encodings[i]! });
-        });
+    for (const scale of checkedScales(scales, shortSide, patchSize)) {
+      const scaled = scale === 1 ? view : segmentationView(picture, Math.round(shortSide * scale));
+      const parts = scaledWindows(windows, view, scaled);
+      const { x0, y0, x1, y1 } = parts[0]!;
+      const patches = Math.floor((x1 - x0) / patchSize) * Math.floor((y1 - y0) / patchSize);
+      const batch = Math.max(1, Math.floor(BATCH_PATCHES / patches));
+      for (let start = 0; start < windows.length; start += batch) {
+        for (const mirrored of flip ? [false, true] : [false]) {
+          signal?.throwIfAborted();
+          const part = parts.slice(start, start + batch);
+          const encodings = await this.encodeWindows(scaled, part, mirrored);
+          // What was encoded finer or coarser lies where the window lies.
+          for (const [i, encoding] of encodings.entries()) {
+            placed.push({ window: windows[start + i]!, encoding });
+          }
+        }
       }
     }
     return new EncodedPicture(this, picture, view, placed);
@@ -372,13 +379,13 @@ export class EncodedPicture {
   /**
    * The groups of every grouping block, first to last, at the picture's original size.
    *
-   * @throws InputError for pictures encoded with `slide` or `flip`: their windows have groups of their own
+   * @throws InputError for pictures encoded with `slide`, `flip` or `scales`: windows have groups of their own
    */
   groups(assignment: AssignmentKind = "soft"): GroupStage[] {
     if (this.windows.length > 1) {
       throw new InputError(
-        'groups: windows of a picture encoded with mode "slide" or "flip" do not share groups; encode ' +
-          'it with "whole" and without flip',
+        'groups: windows of a picture encoded with mode "slide", flip or scales do not share groups; ' +
+          'encode it with mode "whole" alone',
       );
     }
     const { encoding } = this.windows[0]!;
@@ -416,6 +423,35 @@ function chooseBackground(options: SegmentOptions, own: number, extra: number): 
     throw new InputError(`background: "${kind}" is unknown; use none, threshold or words`);
   }
   return { kind };
+}
+
+const MAX_SCALES = 16;
+
+function checkedScales(
+  scales: readonly number[],
+  shortSide: number,
+  patchSize: number,
+): readonly number[] {
+  const fits = (scale: number) => shortSide * scale >= patchSize && shortSide * scale <= 4096;
+  if (scales.length < 1 || scales.length > MAX_SCALES || !scales.every(fits)) {
+    throw new InputError(
+      `scales: [${scales}] times short side ${shortSide} must give 1 to ${MAX_SCALES} sides from ` +
+        `${patchSize} to 4096`,
+    );
+  }
+  return scales;
+}
+
+/** The same parts of the picture at another size; all windows keep one size. */
+function scaledWindows(windows: readonly Window[], from: Size, to: Size): Window[] {
+  const [sx, sy] = [to.width / from.width, to.height / from.height];
+  return windows.map(({ x0, y0, x1, y1 }) => {
+    const width = Math.min(to.width, Math.round((x1 - x0) * sx));
+    const height = Math.min(to.height, Math.round((y1 - y0) * sy));
+    const left = Math.min(to.width - width, Math.round(x0 * sx));
+    const top = Math.min(to.height - height, Math.round(y0 * sy));
+    return { x0: left, y0: top, x1: left + width, y1: top + height };
+  });
 }
 
 /** The picture with left and right exchanged. */

@@ -407,7 +407,7 @@ const EXTENTS: readonly [number, number][] = [
 
 function drawCount(random: Random, difficulty: number): number {
   const at = random.uniform();
-  const single = 1 - 0.7 * difficulty;
+  const single = 1 - 0.95 * difficulty;
   if (at < single) return 1;
   const rest = (at - single) / (1 - single);
   return rest < 0.45 ? 2 : rest < 0.78 ? 3 : 4;

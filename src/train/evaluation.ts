@@ -1,15 +1,13 @@
 // What a run is judged by while it goes on: mIoU on pictures with masks and zero-shot accuracy on
 // pictures of single objects, both through the public interface.
 
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
 import type { Model } from "../checkpoint/save.js";
-import { InputError } from "../errors.js";
 import { addPixels, classIoU, createConfusion, meanIoU } from "../evaluate/confusion.js";
+import { readMask } from "../evaluate/datasets/masks.js";
+import { openDataset, scenesSingles } from "../evaluate/datasets/open.js";
 import { GroupViTBase } from "../groupvit.js";
 import type { PictureSource } from "../input/decode.node.js";
 import type { Picture } from "../input/picture.js";
-import { decodeLabelPng } from "../output/png.js";
 import type { Platform } from "../platform.js";
 import { nodePlatform } from "../platform.node.js";
 import type { Scores } from "./checkpoint.js";
@@ -73,42 +71,19 @@ function shapesSet(size: number, pictures: number): EvaluationSet {
 }
 
 async function vocSet(folder: string): Promise<EvaluationSet> {
-  const lines = async (name: string): Promise<string[]> => {
-    const text = await readFile(join(folder, name), "utf8").catch(() => {
-      throw new InputError(
-        `evaluation set ${folder}: ${name} is missing; write the set with ` +
-          `"groupvit data scenes-evaluation --out ${folder}"`,
-      );
-    });
-    return text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  const whole = await openDataset("scenes", folder);
+  const { classes, samples } = await scenesSingles(folder);
+  return {
+    classes: whole.classes,
+    scenes: whole.samples.map((sample) => ({
+      picture: sample.picture,
+      mask: async () => (await readMask(whole, sample)).map,
+    })),
+    singles: samples.map(({ picture, label }) => ({
+      picture: picture as string,
+      label: classes[label]!,
+    })),
   };
-  const [background, ...classes] = await lines("classes.txt");
-  if (background !== "background" || classes.length === 0 || classes.length > 254) {
-    throw new InputError(
-      `evaluation set ${folder}: classes.txt must begin with "background", then name 1 to 254 classes`,
-    );
-  }
-  const inside = (name: string): string => {
-    if (basename(name) !== name) {
-      throw new InputError(`evaluation set ${folder}: the name "${name}" leads out of its folder`);
-    }
-    return name;
-  };
-  const scenes = (await lines("ImageSets/Segmentation/val.txt")).map((name) => ({
-    picture: join(folder, "JPEGImages", `${inside(name)}.png`),
-    mask: async () => {
-      const file = join(folder, "SegmentationClass", `${name}.png`);
-      return Uint8Array.from((await decodeLabelPng(await readFile(file))).map);
-    },
-  }));
-  const singles = (await lines("single.csv")).slice(1).map((line) => {
-    const [file = "", label = ""] = line.split(",");
-    if (!classes.includes(label)) {
-      throw new InputError(`evaluation set ${folder}: single.csv has the unknown class "${label}"`);
-    }
-    return { picture: join(folder, "single", inside(file.replace(/^single\//, ""))), label };
-  });
-  return { classes, scenes, singles };
 }
 
 /** One picture of the strip: what the model makes of it now. */

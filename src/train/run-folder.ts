@@ -115,7 +115,7 @@ async function latest(
   for (const [i, step] of steps.entries()) {
     try {
       const state = await readCheckpoint(folder, step, shapes);
-      return { ...state, ema: config.ema === undefined ? undefined : state.ema ?? copyOf(state) };
+      return { ...state, ema: config.ema === undefined ? undefined : (state.ema ?? copyOf(state)) };
     } catch (error) {
       if (!(error instanceof CheckpointError) || i === steps.length - 1) throw error;
       onNotice(`${error.message}; going on from step ${steps[i + 1]}`);

@@ -44,7 +44,7 @@ async function writeSet(
     await sharp(rgb, { raw })
       .png()
       .toFile(join(root, "JPEGImages", `${name}.png`));
-    const png = encodeLabelPng({ width, height, map: mask }, vocPalette(256));
+    const png = encodeLabelPng({ width, height, map: mask }, vocPalette());
     await writeFile(join(root, "SegmentationClass", `${name}.png`), png);
   }
 }

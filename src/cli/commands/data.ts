@@ -3,8 +3,9 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
+import type { DatasetName } from "../../evaluate/datasets/names.js";
 import type { ListLayout } from "../../train/data/download-list.js";
 import type { SampleSource } from "../../train/data/source.js";
 import { wholeNumber } from "../options.js";
@@ -14,13 +15,14 @@ import { interruption, note, oneLine, print } from "../terminal.js";
 const SCENES = ".cache/scenes";
 
 export function dataCommand(): Command {
-  const command = new Command("data").description("Prepare pictures and captions for training.");
+  const command = new Command("data").description("Prepare pictures for training and evaluation.");
   for (const part of [
     checkCommand(),
     shardCommand(),
     downloadCommand(),
     scenesCommand(),
     scenesEvaluationCommand(),
+    prepareCommand(),
   ]) {
     command.addCommand(part);
   }
@@ -88,6 +90,40 @@ function checkCommand(): Command {
         );
       }
       if (report.problems.length > 0) process.exitCode = 2;
+    });
+}
+
+function prepareCommand(): Command {
+  return new Command("prepare")
+    .description("Make what an evaluation set lacks in its original form, and check what is there.")
+    .addArgument(
+      new Argument("<dataset>", "which one").choices(["voc", "context", "coco-object", "imagenet"]),
+    )
+    .requiredOption("--root <folder>", "where its archives are unpacked")
+    .option("--json", "print one JSON document instead of text")
+    .addHelpText(
+      "after",
+      `
+context: masks of 59 classes from the 459-class annotations. coco-object: masks of 80 classes from the
+instances file, where there are no COCO-Stuff maps. voc, imagenet: counts. Says what to fetch and where.
+
+Examples:
+  groupvit data prepare context --root VOCdevkit/VOC2010
+  groupvit data prepare coco-object --root coco`,
+    )
+    .action(async (dataset: DatasetName, { root, json }: { root: string; json?: boolean }) => {
+      const { prepareDataset } = await import("../../evaluate/datasets/prepare.js");
+      const progress = startProgress("prepare");
+      const report = await prepareDataset(dataset, root, {
+        signal: interruption.signal,
+        onProgress: (done, total, what) => progress.update(done, total, what),
+      }).finally(() => progress.stop());
+      if (json) return print(`${JSON.stringify(report)}\n`);
+      const { pictures, made, kept, split, notes } = report;
+      await print(
+        `${dataset} ${split}: ${pictures} pictures, ${made} files made, ${kept} there already\n` +
+          notes.map((text) => `  ${oneLine(text)}\n`).join(""),
+      );
     });
 }
 

@@ -122,7 +122,7 @@ async function fileHead(
 ): Promise<Uint8Array> {
   if (!(await exists(path))) {
     throw new InputError(
-      `${path}: the ${what} of "${name}" is missing; add it, or take the name out of "${split}"`,
+      `${path}: the ${what} of "${name}" is missing; add it, or leave it out of the split "${split}"`,
     );
   }
   const file = await openFile(path);

@@ -8,6 +8,7 @@ import { InputError } from "../../errors.js";
 const PICTURE = /\.(jpe?g|png|webp)$/i;
 /** ImageNet's largest list has 50,000 lines. */
 const MAX_LIST_BYTES = 64 * 2 ** 20;
+const CHUNK_BYTES = 2 ** 20;
 const MAX_FOLDER_DEPTH = 8;
 const MAX_FILES = 5_000_000;
 
@@ -82,6 +83,22 @@ export async function readPart(
     filled += bytesRead;
   }
   return bytes.subarray(0, filled);
+}
+
+/** The bytes of a file, a mebibyte at a time. */
+export async function* readChunks(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    for (let position = 0; ; ) {
+      signal?.throwIfAborted();
+      const chunk = await readPart(file, position, CHUNK_BYTES);
+      if (chunk.length === 0) return;
+      position += chunk.length;
+      yield chunk;
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /** A whole file of at most `limit` bytes. */

@@ -1,7 +1,6 @@
 // ImageNet's validation pictures with their classes: a folder a class, one folder with a list of labels, or
 // tar shards.
 
-import { createReadStream } from "node:fs";
 import { readdir, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { InputError } from "../../errors.js";
@@ -11,7 +10,7 @@ import { readCells } from "../../train/data/tables.js";
 import { readTar } from "../../train/data/tar.js";
 import { resolveShards } from "../../train/data/webdataset.js";
 import type { ClassificationSet, LabelledSample } from "../dataset.js";
-import { firstFile, isFolder, listPictures, readLines, realRoot } from "./files.js";
+import { firstFile, isFolder, listPictures, readChunks, readLines, realRoot } from "./files.js";
 import { ARCHIVES, fetchIt } from "./origins.js";
 import { IMAGENET_SYNSETS } from "./synsets.js";
 
@@ -206,14 +205,10 @@ async function* readShard(
   root: string,
   signal?: AbortSignal,
 ): AsyncGenerator<LabelledSample> {
-  await realpath(shard).catch(() => {
-    throw new InputError(`shard ${shard}: it does not exist; check the path or pattern`);
-  });
-  const stream = createReadStream(shard, { highWaterMark: 2 ** 20, signal });
   const isClass = (name: string) => name.endsWith(".cls");
   const limit = (name: string) => (isClass(name) ? MAX_CLASS_BYTES : 0);
   let sample: OpenSample | undefined;
-  for await (const entry of readTar(stream, `shard ${shard}`, limit)) {
+  for await (const entry of readTar(readChunks(shard, signal), `shard ${shard}`, limit)) {
     const key = sampleKey(entry.name);
     if (key === undefined) continue;
     if (sample !== undefined && sample.key !== key) {

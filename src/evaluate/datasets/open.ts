@@ -52,7 +52,11 @@ export async function openDataset(
   options: OpenOptions = {},
 ): Promise<SegmentationSet | ClassificationSet> {
   const { split = "val" } = options;
-  checkName(split, "--split");
+  if (!/^\w[\w.-]*$/.test(split)) {
+    throw new InputError(
+      `split ${JSON.stringify(split)}: it names no list; give the name of one, such as "val"`,
+    );
+  }
   switch (name) {
     case "voc":
       return openVocLayout({

@@ -1,9 +1,8 @@
 // Where the published data sets come from: the official pages and archives that messages send people to.
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isFile, readChunks } from "./files.js";
 
 export interface Archive {
   readonly file: string;
@@ -59,7 +58,7 @@ export async function fetchOrUnpack(
 ): Promise<string> {
   for (const folder of folders) {
     const path = join(folder, archive.file);
-    if (!(await stat(path).catch(() => undefined))?.isFile()) continue;
+    if (!(await isFile(path))) continue;
     const found = archive.md5 === undefined ? undefined : await md5(path, signal);
     if (found === archive.md5) return `unpack ${path}`;
     return `${path} is damaged (MD5 ${found}, not ${archive.md5}): ${fetchIt(archive)} again`;
@@ -69,8 +68,6 @@ export async function fetchOrUnpack(
 
 async function md5(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash("md5");
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20, signal })) {
-    hash.update(chunk as Uint8Array);
-  }
+  for await (const chunk of readChunks(path, signal)) hash.update(chunk);
   return hash.digest("hex");
 }
