@@ -1,13 +1,16 @@
 // The report of an evaluation on disk: the page, and drawings of the pictures that went worst and best.
 
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
+import { InputError } from "../errors.js";
 import { GroupViT } from "../index.js";
 import { blendOverlay } from "../output/blend.js";
 import { encodePicture, resizePicture } from "../output/encode.node.js";
 import { resizeMap } from "../output/label-map.js";
 import { labelPalette } from "../output/palette.js";
+import { BUNDLED_MODEL } from "../platform.node.js";
+import { cardWithResults } from "./card.js";
 import type { MaskedSample, SegmentationSet } from "./dataset.js";
 import { readMask } from "./datasets/masks.js";
 import { predict } from "./measure.js";
@@ -40,6 +43,29 @@ export async function writeReport(
   const page = join(folder, "index.html");
   await writeFileAtomic(page, reportPage(result, shown));
   return page;
+}
+
+/**
+ * Puts results into `README.md` of the model's folder.
+ *
+ * @throws InputError where the model is no folder
+ */
+export async function writeCard(
+  model: ModelFacts,
+  results: readonly EvaluationResult[],
+  command: string,
+): Promise<void> {
+  const folder = model.source ?? BUNDLED_MODEL;
+  const isFolder = await stat(folder).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) {
+    throw new InputError(`--card: ${model.name} is no folder with a README.md; leave --card out`);
+  }
+  const path = join(folder, "README.md");
+  const card = await readFile(path, "utf8").catch(() => `# ${basename(folder)}\n`);
+  await writeFileAtomic(path, cardWithResults(card, results, command));
 }
 
 async function drawShown(

@@ -150,7 +150,7 @@ test("a change of protocol is named, and never mixed into finished numbers", asy
   expect(third.code).toBe(0);
   expect(third.stdout).toContain("threshold: 0.95 -> 0.6");
   const page = await readFile(at("changed/index.html"), "utf8");
-  expect(page).toMatch(/threshold[^]{0,200}0\.95[^]{0,60}0\.6/);
+  expect(page).toMatch(/threshold[\s\S]{0,200}0\.95[\s\S]{0,60}0\.6/);
 });
 
 test.each([

@@ -30,6 +30,7 @@ interface Options {
   out?: string;
   processes?: number;
   fresh?: boolean;
+  card?: boolean;
   json?: boolean;
   mode?: SegmentationProtocol["mode"];
   shortSide?: number;
@@ -98,6 +99,7 @@ export function evalCommand(): Command {
       ]),
     )
     .option("--flip", "average with the mirrored picture")
+    .option("--card", "put the result into the model's card, README.md in its folder")
     .option("--json", "print the result as JSON instead of text")
     .addHelpText(
       "after",
@@ -122,6 +124,11 @@ async function run(dataset: DatasetName, options: Options): Promise<void> {
   const { result, page } = await measure(set, model, out, options);
   const single =
     dataset === "scenes" ? await measureSingles(set.root, model, out, options) : undefined;
+  if (options.card) {
+    const { writeCard } = await import("../../evaluate/report-folder.js");
+    const command = `groupvit eval ${dataset}${model.source === undefined ? "" : ` --model ${model.source}`}`;
+    await writeCard(model, single ? [single, result] : [result], command);
+  }
   if (options.json) {
     await print(`${JSON.stringify(single ? { ...result, single } : result)}\n`);
     return;
