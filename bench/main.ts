@@ -1,5 +1,6 @@
-// Runs the benchmarks, each group in a process of its own, and prints what they measured.
-// npm run bench -- [--quick] [--filter TEXT] [--json]
+// Runs the benchmarks, each part in a process of its own, prints what they measured, and writes
+// RESULTS.md, results.json and results.svg.
+// npm run bench -- [--quick] [--only TEXT] [--json]
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -8,41 +9,62 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { saveHuggingFace } from "../src/checkpoint/save.node.js";
+import { aims } from "./aims.js";
+import { chart } from "./chart.js";
+import { benchColdStart } from "./cold-start.js";
 import type { BenchContext } from "./context.js";
+import { benchEvaluation } from "./evaluation.js";
+import { benchLoader, benchScenesLoader } from "./loader.js";
+import { benchManyPictures, benchMemory, benchNaiveMemory, comparePeaks } from "./memory.js";
 import { benchRelabel, benchSegment } from "./pictures.js";
-import { benchColdStart, benchManyPictures, benchMemory, benchTraining } from "./processes.js";
 import { PUBLISHED, randomTensors } from "./published.js";
-import { aims, machine, markdown, textTable } from "./report.js";
+import { machine, markdown, textTable } from "./report.js";
 import type { Row } from "./row.js";
+import { benchPictureSize } from "./sizes.js";
 import { benchImageTower, benchRoof, benchTextTower } from "./towers.js";
+import { benchScenesTraining, benchTraining } from "./training.js";
+import { benchKnownWords, benchNewWords } from "./vocabulary.js";
 
-const GROUPS: Record<string, (context: BenchContext) => Promise<Row[]>> = {
-  roof: benchRoof,
-  image: benchImageTower,
-  text: benchTextTower,
+const PARTS: Record<string, (context: BenchContext) => Promise<Row[]>> = {
+  "sgemm roof": benchRoof,
+  "image tower": benchImageTower,
+  "text tower": benchTextTower,
   segment: benchSegment,
   relabel: benchRelabel,
-  "cold-start": benchColdStart,
-  memory: (context) => benchMemory(context, "fp32"),
-  "memory-int8": (context) => benchMemory(context, "int8"),
-  "many-pictures": benchManyPictures,
-  training: benchTraining,
+  "vocabulary, known words": benchKnownWords,
+  "vocabulary, new words": benchNewWords,
+  "picture size 224": (context) => benchPictureSize(context, 224),
+  "picture size 448": (context) => benchPictureSize(context, 448),
+  "picture size 1024": (context) => benchPictureSize(context, 1024),
+  "picture size 2048": (context) => benchPictureSize(context, 2048),
+  "cold start": benchColdStart,
+  "memory, naive path": benchNaiveMemory,
+  "memory, fp32": (context) => benchMemory(context, "fp32"),
+  "memory, int8": (context) => benchMemory(context, "int8"),
+  "memory, many pictures": benchManyPictures,
+  "training step, published": benchTraining,
+  "training step, scenes": benchScenesTraining,
+  "training loader, tar": benchLoader,
+  "training loader, scenes": benchScenesLoader,
+  evaluation: benchEvaluation,
 };
 
 const { values } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
-    filter: { type: "string", default: "" },
-    /** Set by this program for its own children: a group, and the context as JSON. */
-    group: { type: "string" },
+    /** Runs the parts whose name contains it, and writes no files. */
+    only: { type: "string", default: "" },
+    /** Set by this program for its own children: a part, and the context as JSON. */
+    part: { type: "string" },
     context: { type: "string" },
   },
 });
 
-async function inChild(group: string, context: BenchContext): Promise<Row[]> {
-  const result = join(context.folder, `${group}.json`);
-  const args = ["--group", group, "--context", JSON.stringify(context)];
+const resultOf = (folder: string) => join(folder, "rows.json");
+
+async function inChild(part: string, context: BenchContext): Promise<Row[]> {
+  const args = ["--part", part, "--context", JSON.stringify(context)];
   // Word embeddings of the benchmark stay out of the user's cache.
   const env = { ...process.env, GROUPVIT_CACHE: join(context.folder, "cache") };
   const { stderr } = await promisify(execFile)(process.execPath, [process.argv[1]!, ...args], {
@@ -50,19 +72,10 @@ async function inChild(group: string, context: BenchContext): Promise<Row[]> {
     maxBuffer: 1 << 26,
   });
   if (stderr) process.stderr.write(stderr);
-  return JSON.parse(await readFile(result, "utf8")) as Row[];
+  return JSON.parse(await readFile(resultOf(context.folder), "utf8")) as Row[];
 }
 
-async function main(): Promise<void> {
-  const { quick } = values;
-  const chosen = Object.keys(GROUPS).filter((name) => name.includes(values.filter));
-  if (chosen.length === 0) {
-    console.error(
-      `bench: no group holds "${values.filter}"; there are ${Object.keys(GROUPS).join(", ")}`,
-    );
-    process.exitCode = 2;
-    return;
-  }
+async function runParts(parts: readonly string[], quick: boolean): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), "groupvit-bench-"));
   try {
     const context: BenchContext = {
@@ -74,35 +87,51 @@ async function main(): Promise<void> {
     };
     await saveHuggingFace(context.model, { config: PUBLISHED, tensors: randomTensors(PUBLISHED) });
     const rows: Row[] = [];
-    for (const group of chosen) {
-      process.stderr.write(`bench: ${group} ...\n`);
-      const own = await inChild(group, context);
-      rows.push(...own);
-      if (!values.json) console.log(textTable(own));
+    for (const part of parts) {
+      const began = performance.now();
+      process.stderr.write(`bench: ${part} ... `);
+      rows.push(...(await inChild(part, context)));
+      process.stderr.write(`${((performance.now() - began) / 1000).toFixed(0)} s\n`);
     }
-    const on = machine();
-    const reached = aims(rows);
-    if (values.json) {
-      console.log(JSON.stringify({ machine: on, quick, aims: reached, rows }, null, 2));
-    } else {
-      for (const { aim, reached: value, holds } of reached) {
-        console.log(`${holds ? "reached " : "missed  "} ${aim}: ${value}`);
-      }
-    }
-    if (values.filter === "") {
-      const path = fileURLToPath(new URL("RESULTS.md", import.meta.url));
-      await writeFile(path, markdown(rows, on, quick));
-    }
+    comparePeaks(rows);
+    return rows;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-if (values.group && values.context) {
+async function main({ quick, only, json }: typeof values): Promise<void> {
+  const parts = Object.keys(PARTS).filter((name) => name.includes(only));
+  if (parts.length === 0) {
+    const there = Object.keys(PARTS).join("; ");
+    console.error(`bench: no part's name contains "${only}"; there are: ${there}`);
+    process.exitCode = 2;
+    return;
+  }
+  const rows = await runParts(parts, quick);
+  const results = { machine: machine(), quick, aims: aims(rows), rows };
+  const text = `${JSON.stringify(results, null, 2)}\n`;
+  if (json) {
+    process.stdout.write(text);
+  } else {
+    console.log(textTable(rows));
+    for (const { aim, reached, holds } of results.aims) {
+      console.log(`${holds ? "reached " : "missed  "} ${aim}: ${reached}`);
+    }
+  }
+  if (only !== "") return;
+  const write = (name: string, content: string) =>
+    writeFile(fileURLToPath(new URL(name, import.meta.url)), content);
+  await write("results.json", text);
+  await write("results.svg", chart(rows, results.machine));
+  await write("RESULTS.md", markdown(results));
+}
+
+if (values.part && values.context) {
   const context = JSON.parse(values.context) as BenchContext;
-  const rows = await GROUPS[values.group]!(context);
-  await writeFile(join(context.folder, `${values.group}.json`), JSON.stringify(rows));
+  const rows = await PARTS[values.part]!(context);
+  await writeFile(resultOf(context.folder), JSON.stringify(rows));
   process.exit(0);
 } else {
-  await main();
+  await main(values);
 }

@@ -3,54 +3,105 @@
 import type { Times } from "./measure.js";
 import { median, quantile, ratio } from "./measure.js";
 
+/** Names the path that rows are compared with first of all; see `naive.ts`. */
+export const NAIVE = "naive path";
+
 /** One line of the table. */
 export interface Row {
   group: string;
   name: string;
-  unit: "ms" | "MB" | "GF/s";
+  unit: "ms" | "MB" | "pictures/s" | "samples/s";
   median: number;
+  /** Shortest time. */
   min?: number;
   /** From the first to the third quartile. */
   spread?: number;
   rounds?: number;
   /** Multiplications and additions of its matrix products, 10^9. */
   gflop?: number;
-  /** Their speed as a share of the sgemm roof measured in the same rounds. */
+  /** Its speed as a share of the roof measured in the same rounds. */
   ofRoof?: number;
-  /** Another row of the group, and how many times faster this one is. */
-  faster?: { than: string; times: number };
+  /** Another row, and how many times better this one is: faster, or smaller in memory. */
+  beside?: { than: string; times: number };
   note?: string;
 }
 
-/** A case's times with its products, for a group that also timed the roof. */
+/** What the machine can do at best: a case's times and its products. */
 export interface Roof {
   times: Times;
   gflop: number;
+}
+
+interface Extra {
+  gflop?: number;
+  roof?: Roof;
+  /** Share of a roof that is not one of products. */
+  ofRoof?: number;
+  than?: readonly [name: string, times: Times];
+  note?: string;
 }
 
 export function timeRow(
   group: string,
   name: string,
   times: Times,
-  extra: {
-    gflop?: number;
-    roof?: Roof;
-    than?: readonly [name: string, times: Times];
-    note?: string;
-  } = {},
+  { gflop, roof, ofRoof, than, note }: Extra = {},
 ): Row {
-  const { gflop, roof, than, note } = extra;
+  const share = gflop && roof ? (gflop / roof.gflop) * ratio(roof.times, times) : ofRoof;
   return {
     group,
     name,
     unit: "ms",
     median: median(times),
     min: Math.min(...times),
-    spread: quantile(times, 0.75) - quantile(times, 0.25),
+    spread: spread(times),
     rounds: times.length,
     ...(gflop ? { gflop } : {}),
-    ...(gflop && roof ? { ofRoof: (gflop / roof.gflop) * ratio(roof.times, times) } : {}),
-    ...(than ? { faster: { than: than[0], times: ratio(than[1], times) } } : {}),
+    ...(share === undefined ? {} : { ofRoof: share }),
+    ...(than ? { beside: { than: than[0], times: ratio(than[1], times) } } : {}),
     ...(note ? { note } : {}),
   };
+}
+
+/** @param times milliseconds for each picture or sample */
+export function rateRow(
+  group: string,
+  name: string,
+  unit: "pictures/s" | "samples/s",
+  times: Times,
+  { than, note }: Pick<Extra, "than" | "note"> = {},
+): Row {
+  const rates = times.map((time) => 1000 / time);
+  const { beside, rounds } = timeRow(group, name, times, { than });
+  return {
+    group,
+    name,
+    unit,
+    median: median(rates),
+    spread: spread(rates),
+    rounds,
+    ...(beside ? { beside } : {}),
+    ...(note ? { note } : {}),
+  };
+}
+
+/** @param naive the same measure of the naive path, MB */
+export function memoryRow(
+  group: string,
+  name: string,
+  megabytes: number,
+  { naive, note }: { naive?: number; note?: string } = {},
+): Row {
+  return {
+    group,
+    name,
+    unit: "MB",
+    median: megabytes,
+    ...(naive === undefined ? {} : { beside: { than: NAIVE, times: naive / megabytes } }),
+    ...(note ? { note } : {}),
+  };
+}
+
+function spread(values: Times): number {
+  return quantile(values, 0.75) - quantile(values, 0.25);
 }

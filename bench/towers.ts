@@ -10,11 +10,12 @@ import type { Session, Value } from "../src/runtime/session.js";
 import { createSession } from "../src/runtime/session.node.js";
 import type { BenchContext } from "./context.js";
 import { gigaFlop } from "./flops.js";
+import { wordCount } from "./material.js";
 import { interleave, median } from "./measure.js";
 import { paddedTextFeeds, separateProjections } from "./naive.js";
 import { PUBLISHED, randomFloats, randomWeights } from "./published.js";
 import type { Row } from "./row.js";
-import { timeRow } from "./row.js";
+import { NAIVE, timeRow } from "./row.js";
 
 /** Rows, inputs and outputs of the products that the roof is measured on; the last is the roof. */
 type Product = readonly [rows: number, inner: number, columns: number];
@@ -27,7 +28,7 @@ const ROOF_SHAPES: readonly Product[] = [
 ];
 
 /** A product with constant weights, alone in a graph: what the engine can do at best. */
-async function roofSession([rows, inner, columns]: Product) {
+export async function roofSession([rows, inner, columns]: Product = ROOF) {
   const weight = constant(randomFloats("roof", inner * columns, 0.1), [columns, inner]);
   const outputs = { y: linear(input("x", "f32", [rows, inner]), weight) };
   const session = await createSession(toOnnx(outputs, { weights: new Map() }), {
@@ -72,9 +73,12 @@ async function sessionsOf(
   weights: ReadonlyMap<string, Float32Array>,
 ): Promise<Record<"naive" | WeightFormat, Session>> {
   const sessions: Partial<Record<"naive" | WeightFormat, Session>> = {};
-  sessions.naive = await createSession(toOnnx(separateProjections(graph), { weights }));
+  const options = { keepMemory: true };
+  sessions.naive = await createSession(toOnnx(separateProjections(graph), { weights }), options);
   for (const format of FORMATS) {
-    sessions[format] = await createSession(toOnnx(graph, { weights, format }));
+    // As `Engine` opens them.
+    const onnx = toOnnx(graph, { weights, format, fuseAttention: true });
+    sessions[format] = await createSession(onnx, options);
   }
   return sessions as Record<"naive" | WeightFormat, Session>;
 }
@@ -82,7 +86,7 @@ async function sessionsOf(
 export async function benchImageTower({ rounds, budget }: BenchContext): Promise<Row[]> {
   const graph = imageGraph(PUBLISHED);
   const sessions = await sessionsOf(graph, randomWeights(PUBLISHED));
-  const roof = await roofSession(ROOF);
+  const roof = await roofSession();
   const rows: Row[] = [];
   for (const side of [224, 448]) {
     for (const batch of [1, 8]) {
@@ -103,8 +107,8 @@ export async function benchImageTower({ rounds, budget }: BenchContext): Promise
       const extra = { gflop, roof: { times: times.roof, gflop: roof.gflop } };
       const group = `image tower ${side} px, batch ${batch}`;
       rows.push(
-        timeRow(group, "fp32", times.fp32, { ...extra, than: ["naive", times.naive] }),
-        timeRow(group, "naive", times.naive, extra),
+        timeRow(group, "fp32", times.fp32, { ...extra, than: [NAIVE, times.naive] }),
+        timeRow(group, NAIVE, times.naive, extra),
         timeRow(group, "fp16", times.fp16, { than: ["fp32", times.fp32] }),
         timeRow(group, "int8", times.int8, { than: ["fp32", times.fp32] }),
       );
@@ -126,7 +130,7 @@ function randomPrompts(count: number): number[][] {
 export async function benchTextTower({ rounds, budget, quick }: BenchContext): Promise<Row[]> {
   const graph = textGraph(PUBLISHED);
   const sessions = await sessionsOf(graph, randomWeights(PUBLISHED));
-  const roof = await roofSession(ROOF);
+  const roof = await roofSession();
   const rows: Row[] = [];
   /** Words that go through at once, as in `Engine.encodeTexts`. */
   const part = 256;
@@ -155,12 +159,12 @@ export async function benchTextTower({ rounds, budget, quick }: BenchContext): P
       rounds,
       budget,
     );
-    const group = `text tower, ${words} ${words === 1 ? "word" : "words"}`;
+    const group = `text tower, ${wordCount(words)}`;
     const extra = { gflop, roof: { times: times.roof, gflop: roof.gflop } };
     const each = `${(median(times.fp32) / words).toFixed(2)} ms a word`;
     rows.push(
-      timeRow(group, "fp32", times.fp32, { ...extra, than: ["naive", times.naive], note: each }),
-      timeRow(group, "naive", times.naive, { note: "padded to 77 tokens" }),
+      timeRow(group, "fp32", times.fp32, { ...extra, than: [NAIVE, times.naive], note: each }),
+      timeRow(group, NAIVE, times.naive, { note: "padded to 77 tokens" }),
       timeRow(group, "fp16", times.fp16, { than: ["fp32", times.fp32] }),
       timeRow(group, "int8", times.int8, { than: ["fp32", times.fp32] }),
     );

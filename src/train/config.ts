@@ -166,8 +166,8 @@ const schema = z
     model: model.prefault({}),
     /** Model folder, checkpoint file or Hub id whose weights training begins with. */
     init: z.string().min(1).optional(),
-    /** The picture's positions at the start: noise as published, or waves over columns and rows. */
-    initialPositions: z.enum(["noise", "waves"]).default("noise"),
+    /** Weights at the start: as published, or positions as waves and assignments that follow likeness. */
+    initialisation: z.enum(["published", "structured"]).default("published"),
     trainable: z.enum(["all", "projectors", "group tokens"]).default("all"),
     data,
     /** Longest caption or prompt in tokens, start and end included; default: what the model reads. */

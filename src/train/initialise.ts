@@ -45,15 +45,16 @@ function waves(grid: number, width: number): Float32Array {
 /**
  * Weights of every given parameter (checkpoint names and shapes): linear maps, positions and group
  * tokens from a truncated normal of deviation 0.02, text attention and MLPs scaled by width and depth
- * as CLIP does, norms one, biases zero. With `waves`, the picture's positions begin as sines and cosines
- * of the patch's column and row instead, so that neighbours are alike from the start. Every tensor has a stream of its own: the result does not
+ * as CLIP does, norms one, biases zero. With `structured`, the picture's positions begin as sines and
+ * cosines of the patch's column and row instead, so that neighbours are alike from the start, and assignment
+ * logits with a deviation near 1, so that like tokens choose like groups. Every tensor has a stream of its own: the result does not
  * depend on the order of the names.
  */
 export function initialWeights(
   config: GroupViTConfig,
   shapes: ReadonlyMap<string, readonly number[]>,
   seed: number | string,
-  positions: "noise" | "waves" = "noise",
+  kind: "published" | "structured" = "published",
 ): Map<string, Float32Array> {
   const { hiddenSize: width, numHiddenLayers: layers } = config.text;
   const attention = width ** -0.5;
@@ -68,8 +69,10 @@ export function initialWeights(
     else if (name.endsWith(".running_var")) data = new Float32Array(size).fill(1);
     else if (name.endsWith(".running_mean") || name.endsWith(".bias"))
       data = new Float32Array(size);
-    else if (positions === "waves" && name === "vision_model.embeddings.position_embeddings")
+    else if (kind === "structured" && name === "vision_model.embeddings.position_embeddings")
       data = waves(nativeGrid(config.vision), config.vision.hiddenSize);
+    else if (kind === "structured" && /\.assign\.[qk]_proj\.weight$/.test(name))
+      data = normal(config.vision.hiddenSize ** -0.5);
     else if (shape.length === 1) data = new Float32Array(size).fill(1);
     else if (name.endsWith("text_model.embeddings.position_embedding.weight")) data = normal(0.01);
     else if (/^text_model\.encoder\..*(out_proj|fc2)\.weight$/.test(name)) data = normal(output);

@@ -39,7 +39,7 @@ export function isTrainable(trainable: TrainConfig["trainable"], name: string): 
  */
 export async function startState(config: TrainConfig): Promise<RunState> {
   const shapes = weightShapes(config.model, config.multiLabel);
-  const weights = initialWeights(config.model, shapes, config.seed, config.initialPositions);
+  const weights = initialWeights(config.model, shapes, config.seed, config.initialisation);
   if (config.init !== undefined) await takeOver(config.init, config.model, weights);
   const state: RunState = {
     weights,

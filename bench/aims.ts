@@ -1,0 +1,80 @@
+// The aims that the project set itself, with what was measured.
+
+import type { Row } from "./row.js";
+
+export interface Aim {
+  aim: string;
+  reached: string;
+  holds: boolean;
+}
+
+export function aims(rows: readonly Row[]): Aim[] {
+  const row = (group: string, name: string) =>
+    rows.find((each) => each.group.startsWith(group) && each.name.startsWith(name));
+  const found: Aim[] = [];
+  const add = (
+    aim: string,
+    value: number | undefined,
+    holds: (value: number) => boolean,
+    text: (value: number) => string,
+  ) => {
+    if (value !== undefined) found.push({ aim, reached: text(value), holds: holds(value) });
+  };
+  const times = (value: number) => `${value.toFixed(2)}x`;
+  const percent = (value: number) => `${(100 * value).toFixed(0)} %`;
+
+  for (const [side, batch] of [
+    [224, 1],
+    [224, 8],
+    [448, 1],
+    [448, 8],
+  ]) {
+    const group = `image tower ${side} px, batch ${batch}`;
+    const share = row(group, "fp32")?.ofRoof;
+    add(`${group}: at least 85 % of the sgemm roof`, share, (value) => value >= 0.85, percent);
+    const int8 = row(group, "int8")?.beside?.times;
+    add(`${group}: int8 at least 2x fp32`, int8, (value) => value >= 2, times);
+  }
+  add(
+    "segment with 20 new words: at least 3x the naive path",
+    row("segment", "20 new words")?.beside?.times,
+    (value) => value >= 3,
+    times,
+  );
+  add(
+    "relabelling with 20 known words: under 1/20 of encoding",
+    row("relabel", "20 words it has seen")?.beside?.times,
+    (value) => value > 20,
+    (value) => `1/${value.toFixed(0)}`,
+  );
+  add(
+    "memory of the full-size model at batch 1: under 700 MB",
+    row("memory, full-size", "fp32, peak")?.median,
+    (value) => value < 700,
+    (value) => `peak ${value.toFixed(0)} MB`,
+  );
+  for (const [recipe, loader] of [
+    ["published configuration", "512 x 384 JPEG"],
+    ["recipe of the bundled model", "scenes"],
+  ] as const) {
+    const step = row(`training step, ${recipe}`, "whole step");
+    const supply = row(`training loader: ${loader}`, "1 thread")?.median;
+    const batch = Number(/batch (\d+)/.exec(step?.group ?? "")?.[1]);
+    const need = step && (1000 * batch) / step.median;
+    add(
+      `training loader, one thread: more samples than the step takes, ${recipe}`,
+      need && supply && supply / need,
+      (value) => value > 1,
+      (value) => `${supply!.toFixed(0)} of ${need!.toFixed(1)} samples/s, ${times(value)}`,
+    );
+  }
+  const evaluation = rows.filter(({ group }) => group.startsWith("evaluation of"));
+  const busy = /(\d+) % of the CPU/.exec(evaluation.at(-1)?.note ?? "")?.[1];
+  add(
+    "evaluation with a process a core: over 90 % of the CPU",
+    busy === undefined ? undefined : Number(busy) / 100,
+    (value) => value > 0.9,
+    percent,
+  );
+  return found;
+}

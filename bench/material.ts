@@ -1,0 +1,80 @@
+// What the benchmarks work on, made on the spot: pictures, picture files and words.
+
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import type { Picture } from "../src/input/picture.js";
+import { Random } from "../src/random.js";
+
+/** Blobs in a picture. */
+export const BLOBS = 12;
+
+/** A picture with the number of the blob that each pixel lies in, [height, width]. */
+export interface BlobPicture extends Picture {
+  blob: Uint8Array;
+}
+
+/** Coloured blobs: smooth enough to compress as photographs do, and cheap to make. */
+export function blobs(width: number, height: number, seed: number): BlobPicture {
+  const random = new Random(seed);
+  const centres = Array.from({ length: BLOBS }, () => ({
+    x: random.uniform() * width,
+    y: random.uniform() * height,
+    colour: [random.integer(256), random.integer(256), random.integer(256)],
+  }));
+  const data = new Uint8Array(width * height * 3);
+  const blob = new Uint8Array(width * height);
+  for (let y = 0, pixel = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, pixel++) {
+      let best = 0;
+      let nearest = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < BLOBS; i++) {
+        const centre = centres[i]!;
+        const distance = (centre.x - x) ** 2 + (centre.y - y) ** 2;
+        if (distance < nearest) {
+          nearest = distance;
+          best = i;
+        }
+      }
+      blob[pixel] = best;
+      const shade = 1 - ((x * 7 + y * 13) % 32) / 128;
+      for (let c = 0; c < 3; c++) data[3 * pixel + c] = centres[best]!.colour[c]! * shade;
+    }
+  }
+  return { width, height, data, blob };
+}
+
+/** The bytes of a JPEG file. */
+export function jpeg({ width, height, data }: Picture): Promise<Uint8Array> {
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 90 })
+    .toBuffer();
+}
+
+/** A 640 x 480 JPEG file. */
+export async function pictureFile(folder: string): Promise<string> {
+  const path = join(folder, "picture.jpg");
+  await writeFile(path, await jpeg(blobs(640, 480, 1)));
+  return path;
+}
+
+/** Pronounceable words that no store has seen, so many tokens long as real ones. */
+export function newWords(count: number, random: Random): string[] {
+  const syllables = ["ba", "co", "di", "fu", "ga", "lo", "mi", "ne", "po", "ru", "sa", "te"];
+  const syllable = () => syllables[random.integer(syllables.length)]!;
+  const words = new Set<string>();
+  while (words.size < count) {
+    words.add(`${syllable()}${syllable()} ${syllable()}${syllable()}${random.integer(1e6)}`);
+  }
+  return [...words];
+}
+
+export const WORDS: readonly string[] = (
+  "person, dog, cat, horse, sheep, cow, tree, grass, sky, road, house, car, bus, train, boat, " +
+  "chair, table, bottle, bird, water"
+).split(", ");
+
+/** 1 word, 20 words, 10,000 words. */
+export function wordCount(count: number): string {
+  return `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
+}
