@@ -4,8 +4,8 @@
 import { InputError } from "../errors.js";
 import { countValues, type LabelMap, type ValueMap, valueCount } from "../output/label-map.js";
 import { ringsLoss, ringsOf } from "./rasterise.js";
-import { doubleArea, simplifyRing } from "./simplify.js";
-import { findRegions, isAnchor, type Outline, type Regions, traceOutlines } from "./trace.js";
+import { coordinates, doubleArea, simplifyOutlines } from "./simplify.js";
+import { findRegions, type Outline, traceOutlines } from "./trace.js";
 
 /**
  * Corners `x0, y0, x1, y1, ...` in pixels, x to the right and y down from the picture's top left
@@ -51,7 +51,7 @@ const MAX_PIXELS = 2 ** 28;
  * two of its rings meet.
  *
  * @param tolerance how far, in pixels, an outline may leave the exact one. Neighbours stay together:
- *   what two regions share is thinned out once. Above 0 a ring may, rarely, cross itself.
+ *   what two regions share is thinned out once, and no borders cross.
  * @throws InputError when sizes do not fit, for a negative tolerance, beyond 2^28 pixels or 2^20
  *   outlines
  */
@@ -66,16 +66,19 @@ export function tracePolygons(source: ValueMap, tolerance = 0): RegionPolygon[] 
   }
   const regions = findRegions(source);
   checkCount(regions.values.length);
+  const outlines: Outline[] = [];
+  for (const outline of traceOutlines(regions, tolerance > 0)) {
+    checkCount(outlines.push(outline));
+  }
+  const exact = ({ points }: Outline): Ring => coordinates(points, regions.stride);
+  const rings =
+    tolerance > 0 ? simplifyOutlines(regions, outlines, tolerance) : outlines.map(exact);
   const exteriors: Ring[] = [];
   const holes: Ring[][] = regions.values.map(() => []);
-  let count = 0;
-  for (const { region, points } of traceOutlines(regions, tolerance > 0)) {
-    checkCount(++count);
-    const exact = coordinates(regions, points);
-    const ring = tolerance > 0 ? thin(regions, points, exact, tolerance) : exact;
-    if (doubleArea(exact) > 0) exteriors[region - 1] = ring;
-    else holes[region - 1].push(ring);
-  }
+  outlines.forEach(({ region }, i) => {
+    if (doubleArea(rings[i]) > 0) exteriors[region - 1] = rings[i];
+    else holes[region - 1].push(rings[i]);
+  });
   return regions.values.map((value, i) => ({
     value,
     area: regions.areas[i],
@@ -89,22 +92,6 @@ function checkCount(outlines: number): void {
   throw new InputError(
     `Label map has more than ${MAX_OUTLINES} outlines; smooth it, or export masks, not polygons.`,
   );
-}
-
-function coordinates({ stride }: Regions, points: Outline["points"]): number[] {
-  const ring: number[] = [];
-  for (const point of points) ring.push((point % stride) - 1, Math.floor(point / stride) - 1);
-  return ring;
-}
-
-function thin(
-  { ids, stride }: Regions,
-  points: Outline["points"],
-  exact: Ring,
-  tolerance: number,
-): Ring {
-  const anchors = points.map((point) => isAnchor(ids, stride, point));
-  return simplifyRing(exact, anchors, tolerance);
 }
 
 /**

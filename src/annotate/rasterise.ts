@@ -74,10 +74,7 @@ function lastRow(y0: number, y1: number, height: number): number {
 }
 
 /** Where each row's crossings end when they are laid one row after another, from row `top` on. */
-function countCrossings(
-  rings: readonly Ring[],
-  height: number,
-): { ends: Int32Array; top: number } {
+function countCrossings(rings: readonly Ring[], height: number): { ends: Int32Array; top: number } {
   let top = height;
   let bottom = -1;
   for (const ring of rings) {

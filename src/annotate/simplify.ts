@@ -1,7 +1,20 @@
-// Thins out outlines (Douglas and Peucker 1973) so that neighbours stay together: points where three
-// regions meet are kept, and what lies between them is treated alike from either side.
+// Thins out the outlines of a map (Douglas and Peucker 1973) so that they stay a map: neighbours keep
+// one common border, borders do not cross, and no region is lost.
+//
+// Points where three regions meet stay. What lies between two of them is treated alike from either
+// side. Where thinned borders cross, or a region has lost its inside, the points that were left out
+// come back, and so on until nothing is wrong; of the exact outlines nothing ever is.
 
+import { findCrossings } from "./crossings.js";
 import type { Ring } from "./polygons.js";
+import { isAnchor, type Outline, type Regions } from "./trace.js";
+
+/** Coordinates of points that are numbered as in `Regions.ids`. */
+export function coordinates(points: readonly number[], stride: number): number[] {
+  const ring: number[] = [];
+  for (const point of points) ring.push((point % stride) - 1, Math.floor(point / stride) - 1);
+  return ring;
+}
 
 /** Twice the area that a ring encloses (shoelace formula); positive for exteriors. */
 export function doubleArea(ring: Ring): number {
@@ -17,24 +30,63 @@ export function doubleArea(ring: Ring): number {
 }
 
 /**
- * Removes points that lie within `tolerance` of what stays. A ring that would lose its inside, or be
- * turned inside out, stays as it is.
+ * Leaves out points that lie within a tolerance of what stays.
  *
- * @param anchors whether each point stays in any case
+ * @param outlines all outlines of the map, with the points where a third region joins
  * @param tolerance pixels, above 0
+ * @returns a ring for each outline
  */
-export function simplifyRing(ring: Ring, anchors: readonly boolean[], tolerance: number): Ring {
-  const keep = anchors.slice();
-  const ends = keep.flatMap((kept, i) => (kept ? [i] : []));
+export function simplifyOutlines(
+  { ids, stride }: Pick<Regions, "ids" | "stride">,
+  outlines: readonly Outline[],
+  tolerance: number,
+): Ring[] {
+  const rings = outlines.map(({ points }) => coordinates(points, stride));
+  const fixed = new Uint8Array(ids.length); // whether a point stays
+  for (const { points } of outlines) {
+    for (const point of points) fixed[point] = isAnchor(ids, stride, point) ? 1 : 0;
+  }
+  for (;;) {
+    const kept = rings.map((ring, i) => thin(ring, outlines[i].points, fixed, tolerance));
+    const wrong = wrongStretches(rings, kept);
+    let restored = 0;
+    for (const [outline, from, to] of wrong) {
+      const { points } = outlines[outline];
+      for (let i = from; i !== to; i = (i + 1) % points.length) {
+        restored += 1 - fixed[points[i]];
+        fixed[points[i]] = 1;
+      }
+    }
+    if (restored === 0) return rings.map((ring, i) => straighten(pick(ring, kept[i])));
+  }
+}
+
+function pick(ring: Ring, indices: readonly number[]): Ring {
+  const picked: number[] = [];
+  for (const i of indices) picked.push(ring[2 * i], ring[2 * i + 1]);
+  return picked;
+}
+
+/** Indices of the points that stay: those that must, and what the tolerance asks for between them. */
+function thin(
+  ring: Ring,
+  points: readonly number[],
+  fixed: Uint8Array,
+  tolerance: number,
+): number[] {
+  const ends: number[] = [];
+  for (let i = 0; i < points.length; i++) if (fixed[points[i]] === 1) ends.push(i);
+  if (ends.length === points.length) return ends;
   if (ends.length === 0) ends.push(first(ring));
   if (ends.length === 1) ends.push(farthest(ring, ends[0]));
+  const keep = new Uint8Array(points.length);
   for (let i = 0; i < ends.length; i++) {
-    keep[ends[i]] = true;
-    simplifyArc(ring, keep, ends[i], ends[(i + 1) % ends.length], tolerance);
+    keep[ends[i]] = 1;
+    thinArc(ring, keep, ends[i], ends[(i + 1) % ends.length], tolerance);
   }
-  const thin = straighten(ring.filter((_, i) => keep[i >> 1]));
-  const same = thin.length >= 6 && Math.sign(doubleArea(thin)) === Math.sign(doubleArea(ring));
-  return same ? thin : straighten(ring);
+  const kept: number[] = [];
+  for (let i = 0; i < keep.length; i++) if (keep[i] === 1) kept.push(i);
+  return kept;
 }
 
 /** Whether point i comes before point k, top to bottom, then left to right. */
@@ -54,7 +106,9 @@ function farthest(ring: Ring, from: number): number {
   let best = from;
   let longest = 0;
   for (let i = 0; i < ring.length / 2; i++) {
-    const distance = (ring[2 * i] - ring[2 * from]) ** 2 + (ring[2 * i + 1] - ring[2 * from + 1]) ** 2;
+    const dx = ring[2 * i] - ring[2 * from];
+    const dy = ring[2 * i + 1] - ring[2 * from + 1];
+    const distance = dx * dx + dy * dy;
     if (distance > longest || (distance === longest && precedes(ring, i, best))) {
       longest = distance;
       best = i;
@@ -63,31 +117,34 @@ function farthest(ring: Ring, from: number): number {
   return best;
 }
 
-/** Marks what stays between two points, the same points whichever way the ring goes. */
-function simplifyArc(ring: Ring, keep: boolean[], start: number, end: number, tolerance: number) {
+/** Marks what stays between two points: the same points whichever way the ring goes. */
+function thinArc(
+  ring: Ring,
+  keep: Uint8Array,
+  start: number,
+  end: number,
+  tolerance: number,
+): void {
   const count = ring.length / 2;
   const steps = (end - start + count) % count;
   const forwards = precedes(ring, start, end);
   const index = (step: number): number =>
     forwards ? (start + step) % count : (end - step + count) % count;
-  const pending = [0, steps];
-  while (pending.length > 0) {
-    const to = pending.pop() as number;
-    const from = pending.pop() as number;
-    if (to - from < 2) continue;
-    const [a, b] = [index(from), index(to)];
-    let farthestStep = -1;
+  const pending: (readonly [from: number, to: number])[] = [[0, steps]];
+  for (let stretch = pending.pop(); stretch !== undefined; stretch = pending.pop()) {
+    const [from, to] = stretch;
     let longest = tolerance * tolerance;
+    let split = -1;
     for (let step = from + 1; step < to; step++) {
-      const distance = squaredDistance(ring, index(step), a, b);
+      const distance = squaredDistance(ring, index(step), index(from), index(to));
       if (distance > longest) {
         longest = distance;
-        farthestStep = step;
+        split = step;
       }
     }
-    if (farthestStep < 0) continue;
-    keep[index(farthestStep)] = true;
-    pending.push(from, farthestStep, farthestStep, to);
+    if (split < 0) continue;
+    keep[index(split)] = 1;
+    pending.push([from, split], [split, to]);
   }
 }
 
@@ -99,6 +156,33 @@ function squaredDistance(ring: Ring, p: number, a: number, b: number): number {
   const py = ring[2 * p + 1] - ring[2 * a + 1];
   const share = Math.max(0, Math.min(1, (px * dx + py * dy) / (dx * dx + dy * dy)));
   return (px - share * dx) ** 2 + (py - share * dy) ** 2;
+}
+
+/** A stretch of an outline, from one point index to another, the last not counted. */
+type Stretch = readonly [outline: number, from: number, to: number];
+
+/** What must not stay as thin as it is: outlines without an inside or inside out, sides that cross. */
+function wrongStretches(rings: readonly Ring[], kept: readonly number[][]): Stretch[] {
+  const wrong: Stretch[] = [];
+  const sides: Stretch[] = [];
+  const ends: number[] = [];
+  rings.forEach((ring, outline) => {
+    const indices = kept[outline];
+    if (Math.sign(doubleArea(pick(ring, indices))) !== Math.sign(doubleArea(ring))) {
+      const last = ring.length / 2 - 1;
+      wrong.push([outline, 0, last], [outline, last, 0]);
+      return;
+    }
+    indices.forEach((from, i) => {
+      const to = indices[(i + 1) % indices.length];
+      // The neighbour goes the same side in the other direction: one of the two is enough.
+      if (precedes(ring, to, from)) return;
+      sides.push([outline, from, to]);
+      ends.push(ring[2 * from], ring[2 * from + 1], ring[2 * to], ring[2 * to + 1]);
+    });
+  });
+  for (const [a, b] of findCrossings(ends)) wrong.push(sides[a], sides[b]);
+  return wrong;
 }
 
 /** Without the points that lie on a straight line between their neighbours. */

@@ -151,13 +151,9 @@ export function isAnchor(ids: Int32Array, stride: number, at: number): boolean {
   if (nw === ne && sw === se) return false;
   if (nw === sw && ne === se) return false;
   if (nw === se && ne === sw) return true;
-  const inside = (nw !== 0 ? 1 : 0) + (ne !== 0 ? 1 : 0) + (sw !== 0 ? 1 : 0) + (se !== 0 ? 1 : 0);
-  if (inside === 1) return true;
-  // Two regions share the four pixels three to one: a corner, but nobody else's.
-  const threeToOne =
-    (nw === ne && nw === sw) ||
-    (nw === ne && nw === se) ||
-    (nw === sw && nw === se) ||
-    (ne === sw && ne === se);
-  return !threeToOne;
+  const threeAlike =
+    (nw === ne && (nw === sw || nw === se)) || (sw === se && (sw === nw || sw === ne));
+  if (!threeAlike) return true;
+  // A corner of two regions alone stays only if it is the picture's own.
+  return (nw === ne || nw === sw ? nw : se) === 0;
 }

@@ -182,8 +182,6 @@ const schema = z
     /** Pictures per pass; changes memory and time, not the numbers. */
     microBatch: whole(1, 65_536).optional(),
     gumbel: z.boolean().default(true),
-    /** Step at which the gumbel noise has faded to nothing; without it, it stays as it is. */
-    gumbelFade: steps.optional(),
     dropPath: z.number().min(0).max(0.9).default(0.1),
     assignment: z.enum(["hard", "soft"]).default("hard"),
     optimiser,
@@ -293,7 +291,6 @@ const CHANGEABLE = new Set<keyof TrainConfig>([
   "steps",
   "epochs",
   "schedule",
-  "gumbelFade",
   "ema",
   "microBatch",
   "evaluation",

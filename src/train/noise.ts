@@ -7,25 +7,20 @@ import type { TrainingGraphOptions } from "./graphs.js";
 import { dropPathRates, gumbelShapes } from "./graphs.js";
 import type { StepNoise } from "./step.js";
 
-/**
- * Gumbel noise and drop-path factors of update `step` for a batch of `batch` pictures. With `gumbelFade`
- * the gumbel noise becomes weaker and is zero from that step on.
- */
+/** Gumbel noise and drop-path factors of update `step` for a batch of `batch` pictures. */
 export function stepNoise(
   config: GroupViTConfig,
-  options: Pick<TrainingGraphOptions, "gumbel" | "dropPath"> & { gumbelFade?: number },
+  options: Pick<TrainingGraphOptions, "gumbel" | "dropPath">,
   batch: number,
   seed: number,
   step: number,
 ): StepNoise {
   const noise: StepNoise = {};
   if (options.gumbel) {
-    const strength = options.gumbelFade ? Math.max(0, 1 - step / options.gumbelFade) : 1;
     noise.gumbel = gumbelShapes(config).map(([groups, tokens], block) => {
       const random = new Random(`${seed}/${step}/gumbel/${block}`);
       const data = new Float32Array(batch * groups * tokens); // [batch, groups, tokens]
-      if (strength === 0) return data;
-      for (let i = 0; i < data.length; i++) data[i] = strength * random.gumbel();
+      for (let i = 0; i < data.length; i++) data[i] = random.gumbel();
       return data;
     });
   }

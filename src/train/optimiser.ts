@@ -38,18 +38,13 @@ export function decays(name: string, shape: readonly number[]): boolean {
   return shape.length !== 1 && !name.endsWith(".bias");
 }
 
-/**
- * Whether Muon updates a parameter: matrices that map features to features, not tables of them. The
- * projections that decide assignments stay with AdamW: at first their gradients have hardly a direction,
- * and steps of one size in all directions keep it from growing.
- */
+/** Whether Muon updates a parameter: matrices that map features to features, not tables of them. */
 export function isOrthogonalised(
   name: string,
   shape: readonly number[],
   { matrices }: OptimiserOptions,
 ): boolean {
-  if (matrices !== "muon" || shape.length !== 2) return false;
-  return !/embedding|\.assign\.[qk]_proj\./.test(name);
+  return matrices === "muon" && shape.length === 2 && !name.includes("embedding");
 }
 
 /** What an update reads and writes: all of the parameter's size. */
