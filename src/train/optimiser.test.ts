@@ -101,6 +101,8 @@ describe("Muon", () => {
     expect(isOrthogonalised("text_projection.0.weight", [4, 3], PUBLISHED_ADAMW)).toBe(false);
     expect(isOrthogonalised("x.group_token", [1, 4, 3], settings)).toBe(false);
     expect(isOrthogonalised("x.bias", [4], settings)).toBe(false);
+    expect(isOrthogonalised("x.assign.q_proj.weight", [4, 4], settings)).toBe(false);
+    expect(isOrthogonalised("x.assign.v_proj.weight", [4, 4], settings)).toBe(true);
     const table = "text_model.embeddings.token_embedding.weight";
     expect(isOrthogonalised(table, [9, 3], settings)).toBe(false);
   });

@@ -38,13 +38,18 @@ export function decays(name: string, shape: readonly number[]): boolean {
   return shape.length !== 1 && !name.endsWith(".bias");
 }
 
-/** Whether Muon updates a parameter: matrices that map features to features, not tables of them. */
+/**
+ * Whether Muon updates a parameter: matrices that map features to features, not tables of them. The
+ * projections that decide assignments stay with AdamW: under gumbel noise their gradients have hardly a
+ * direction at first, and updates of one size in all directions never grow (docs/experiments.md).
+ */
 export function isOrthogonalised(
   name: string,
   shape: readonly number[],
   { matrices }: OptimiserOptions,
 ): boolean {
-  return matrices === "muon" && shape.length === 2 && !name.includes("embedding");
+  if (matrices !== "muon" || shape.length !== 2) return false;
+  return !/embedding|\.assign\.[qk]_proj\./.test(name);
 }
 
 /** What an update reads and writes: all of the parameter's size. */
