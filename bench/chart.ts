@@ -23,11 +23,13 @@ const TOP = 92;
 
 const TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
-/** A chart as SVG; rows without naive path and roof are left out. */
+/** A chart as SVG: of all cases but the naive path's own, those that have it or the roof to stand beside. */
 export function chart(rows: readonly Row[], on: Machine): string {
-  const shown = rows.filter((row) => isCompared(row) || row.ofRoof !== undefined);
-  const ratios = shown.filter(isCompared).map(({ beside }) => beside!.times);
-  const most = TICKS.find((tick) => ratios.every((ratio) => ratio <= tick)) ?? TICKS.at(-1)!;
+  const shown = rows.filter(
+    (row) => row.gain !== undefined || (row.ofRoof !== undefined && !row.name.includes(NAIVE)),
+  );
+  const ratios = [1, ...shown.flatMap(({ gain }) => gain ?? [])];
+  const most = TICKS.find((tick) => ratios.every((ratio) => ratio <= tick)) ?? Math.max(...ratios);
   const least = Math.min(0.5, ...ratios);
   const at = (ratio: number) =>
     RATIO.x + (RATIO.width * Math.log(ratio / least)) / Math.log(most / least);
@@ -40,7 +42,7 @@ export function chart(rows: readonly Row[], on: Machine): string {
     for (const row of own) {
       const middle = y + LINE / 2;
       body.push(text(LABEL + 12, middle + 4, row.name));
-      if (isCompared(row)) body.push(ratioBar(row.beside!.times, middle, at));
+      if (row.gain !== undefined) body.push(ratioBar(row.gain, middle, at));
       if (row.ofRoof !== undefined) body.push(shareBar(row.ofRoof, middle));
       y += LINE;
     }
@@ -69,10 +71,6 @@ export function chart(rows: readonly Row[], on: Machine): string {
     "</svg>",
     "",
   ].join("\n");
-}
-
-function isCompared({ beside }: Row): boolean {
-  return beside?.than === NAIVE;
 }
 
 /** A bar from 1 to the ratio, on a logarithmic axis, with the number at its end. */

@@ -57,7 +57,7 @@ export async function benchColdStart(context: BenchContext): Promise<Row[]> {
     steps[kind] = [...(steps[kind] ?? []), JSON.parse(stdout) as number[]];
   };
   let serial = 0;
-  const naive = "bundled model, naive path: exported file, both towers, no mask";
+  const naive = `bundled model, ${NAIVE}: exported file, both towers, no mask`;
   const bundled = "bundled model, package to the first mask of 20 words";
   const cases: Record<string, () => unknown> = {
     "node itself": () => run("-e", "0"),
@@ -79,7 +79,7 @@ export async function benchColdStart(context: BenchContext): Promise<Row[]> {
   const times = await takeTurns(turns, Math.min(context.rounds, 7), context.budget);
   const group = "cold start";
   const rows = Object.entries(times).map(([name, own]) =>
-    timeRow(group, name, own, { than: name === bundled ? [NAIVE, times[naive]!] : undefined }),
+    timeRow(group, name, own, { naive: name === bundled ? times[naive] : undefined }),
   );
   for (const [kind, laps] of Object.entries(steps)) {
     // The first was the warm-up, which also filled the store of words.

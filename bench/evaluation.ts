@@ -102,7 +102,7 @@ export async function benchEvaluation(context: BenchContext): Promise<Row[]> {
   const group = `evaluation of ${count} pictures of 500 x 375, bundled model`;
   return Object.entries(times).map(([name, own]) =>
     rateRow(group, name, "pictures/s", own, {
-      than: name === naive ? undefined : [NAIVE, times[naive]!],
+      naive: name === naive ? undefined : times[naive],
       note: busy[name] === undefined ? undefined : `${(100 * busy[name]).toFixed(0)} % of the CPU`,
     }),
   );

@@ -61,7 +61,7 @@ async function compare(
   const [naive] = Object.values(times);
   return Object.entries(times).map(([name, own]) =>
     rateRow(group, name, "samples/s", own, {
-      than: own === naive ? undefined : [NAIVE, naive!],
+      naive: own === naive ? undefined : naive,
       note: `${cores[name]!.toFixed(1)} ms of a core a sample`,
     }),
   );
@@ -106,11 +106,7 @@ export async function benchLoader(context: BenchContext): Promise<Row[]> {
     const data = await openData(config(count));
     ways[threads(count)] = () => data.open();
   }
-  return compare(
-    "training loader: 512 x 384 JPEG files from tar, augmented, 224 px",
-    ways,
-    context,
-  );
+  return compare("training loader: JPEG files from tar, to 224 px", ways, context);
 }
 
 /** The same samples in the engine's thread, none ahead. */

@@ -56,7 +56,7 @@ export function comparePeaks(rows: readonly Row[]): void {
   const peaks = rows.filter(({ group, name }) => group === GROUP && name.endsWith(", peak"));
   const naive = peaks.find(({ name }) => name.startsWith(NAIVE));
   for (const row of peaks) {
-    if (naive && row !== naive) row.beside = { than: NAIVE, times: naive.median / row.median };
+    if (naive && row !== naive) row.gain = naive.median / row.median;
   }
 }
 

@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
 import type { Aim } from "./aims.js";
-import type { Row } from "./row.js";
+import { NAIVE, type Row } from "./row.js";
 
 export interface Machine {
   date: string;
@@ -30,7 +30,7 @@ export function machine(): Machine {
   };
 }
 
-const HEAD = ["case", "median", "min", "spread", "rounds", "GF/s", "of roof", "compared", "note"];
+const HEAD = ["case", "median", "min", "spread", "rounds", "GF/s", "of roof", NAIVE, "note"];
 
 function number(value: number | undefined, unit = ""): string {
   if (value === undefined) return "";
@@ -52,12 +52,9 @@ function cells(row: Row): string[] {
   ];
 }
 
-function compared({ unit, beside }: Row): string {
-  if (!beside) return "";
-  const { than, times } = beside;
-  return unit === "MB"
-    ? `${(100 / times).toFixed(0)} % of ${than}`
-    : `${number(times)}x as fast as ${than}`;
+function compared({ unit, gain }: Row): string {
+  if (gain === undefined) return "";
+  return unit === "MB" ? `${(100 / gain).toFixed(0)} % of it` : `${number(gain)}x as fast`;
 }
 
 /** Rows by group, in their order. */

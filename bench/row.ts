@@ -3,7 +3,7 @@
 import type { Times } from "./measure.js";
 import { median, quantile, ratio } from "./measure.js";
 
-/** Names the path that rows are compared with first of all; see `naive.ts`. */
+/** Names the rows that others are compared with; see `naive.ts`. */
 export const NAIVE = "naive path";
 
 /** One line of the table. */
@@ -21,8 +21,8 @@ export interface Row {
   gflop?: number;
   /** Its speed as a share of the roof measured in the same rounds. */
   ofRoof?: number;
-  /** Another row, and how many times better this one is: faster, or smaller in memory. */
-  beside?: { than: string; times: number };
+  /** How many times better than the naive path: faster, or smaller in memory. */
+  gain?: number;
   note?: string;
 }
 
@@ -37,7 +37,8 @@ interface Extra {
   roof?: Roof;
   /** Share of a roof that is not one of products. */
   ofRoof?: number;
-  than?: readonly [name: string, times: Times];
+  /** Times of the naive path, in the same rounds. */
+  naive?: Times;
   note?: string;
 }
 
@@ -45,7 +46,7 @@ export function timeRow(
   group: string,
   name: string,
   times: Times,
-  { gflop, roof, ofRoof, than, note }: Extra = {},
+  { gflop, roof, ofRoof, naive, note }: Extra = {},
 ): Row {
   const share = gflop && roof ? (gflop / roof.gflop) * ratio(roof.times, times) : ofRoof;
   return {
@@ -58,7 +59,7 @@ export function timeRow(
     rounds: times.length,
     ...(gflop ? { gflop } : {}),
     ...(share === undefined ? {} : { ofRoof: share }),
-    ...(than ? { beside: { than: than[0], times: ratio(than[1], times) } } : {}),
+    ...(naive ? { gain: ratio(naive, times) } : {}),
     ...(note ? { note } : {}),
   };
 }
@@ -69,18 +70,17 @@ export function rateRow(
   name: string,
   unit: "pictures/s" | "samples/s",
   times: Times,
-  { than, note }: Pick<Extra, "than" | "note"> = {},
+  { naive, note }: Pick<Extra, "naive" | "note"> = {},
 ): Row {
   const rates = times.map((time) => 1000 / time);
-  const { beside, rounds } = timeRow(group, name, times, { than });
   return {
     group,
     name,
     unit,
     median: median(rates),
     spread: spread(rates),
-    rounds,
-    ...(beside ? { beside } : {}),
+    rounds: times.length,
+    ...(naive ? { gain: ratio(naive, times) } : {}),
     ...(note ? { note } : {}),
   };
 }
@@ -97,7 +97,7 @@ export function memoryRow(
     name,
     unit: "MB",
     median: megabytes,
-    ...(naive === undefined ? {} : { beside: { than: NAIVE, times: naive / megabytes } }),
+    ...(naive === undefined ? {} : { gain: naive / megabytes }),
     ...(note ? { note } : {}),
   };
 }

@@ -60,7 +60,7 @@ export async function benchPictureSize(
   );
   const extra = { gflop, roof: { times: times.roof, gflop: roof.gflop } };
   return [
-    timeRow(group, name, times.ours, { ...extra, than: [NAIVE, times.naive], note }),
+    timeRow(group, name, times.ours, { ...extra, naive: times.naive, note }),
     timeRow(group, `${name}, ${NAIVE}`, times.naive, extra),
     memoryRow(group, memory, first.memory, { naive: naive.memory }),
     memoryRow(group, `${memory}, ${NAIVE}`, naive.memory),

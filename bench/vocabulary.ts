@@ -56,7 +56,7 @@ export async function benchKnownWords(context: BenchContext): Promise<Row[]> {
     const name = `${wordCount(count)}${count === MOST_LABELS ? ", the most a map holds" : ""}`;
     rows.push(
       timeRow(group, name, times.segment!, {
-        than: naive && [NAIVE, naive],
+        naive,
         note: `${median(times.labels!).toFixed(2)} ms of it to look the words up`,
       }),
     );
@@ -100,7 +100,7 @@ export async function benchNewWords({ rounds, budget, quick, model: folder }: Be
     const rest = count === 1000 ? `; 100,000 would take ${(1e5 / rate).toFixed(0)} s` : "";
     rows.push(
       timeRow(group, wordCount(count), ours!, {
-        than: naive && [NAIVE, naive],
+        naive,
         note: `${rate.toFixed(0)} words/s${rest}`,
       }),
     );
