@@ -30,8 +30,8 @@ const { status } = spawnSync(
 );
 if (status !== 0) process.exit(status ?? 1);
 console.log(
-  `\nLook at ${join(OUT, "sample.overlay.png")}. The bundled model is an early one: its groups follow\n` +
-    "objects, its words are often wrong (models/scenes/README.md). For photographs add\n" +
+  `\nLook at ${join(OUT, "sample.overlay.png")}. The bundled model is an early one: it names a picture\n` +
+    "better than it parts it (models/scenes/README.md). For photographs and real masks add\n" +
     "--model nvidia/groupvit-gcc-yfcc. Now your own picture, with any words:\n" +
     '  node dist/cli/main.js segment PICTURE --labels "dog, tree, sky"',
 );
