@@ -56,7 +56,7 @@ class Meter {
 
 export async function benchEvaluation(context: BenchContext): Promise<Row[]> {
   if (!isBuilt("evaluation")) return [];
-  const count = context.quick ? 100 : 500;
+  const count = context.quick ? 60 : 500;
   const root = join(context.folder, "set");
   await writeSet(root, count);
   const { evaluateSet, modelFacts, standardProtocol } = await built<Run>("evaluate/run");

@@ -15,12 +15,12 @@ import { benchColdStart } from "./cold-start.js";
 import type { BenchContext } from "./context.js";
 import { benchEvaluation } from "./evaluation.js";
 import { benchLoader, benchScenesLoader } from "./loader.js";
-import { benchManyPictures, benchMemory, benchNaiveMemory, comparePeaks } from "./memory.js";
+import { benchManyPictures, benchMemory, benchNaiveMemory } from "./memory.js";
 import { benchRelabel, benchSegment } from "./pictures.js";
 import { PUBLISHED, randomTensors } from "./published.js";
 import { machine, markdown, textTable } from "./report.js";
-import type { Row } from "./row.js";
-import { benchPictureSize } from "./sizes.js";
+import { comparePeaks, type Row } from "./row.js";
+import { benchNaiveSize, benchPictureSize } from "./sizes.js";
 import { benchImageTower, benchRoof, benchTextTower } from "./towers.js";
 import { benchScenesTraining, benchTraining } from "./training.js";
 import { benchKnownWords, benchNewWords } from "./vocabulary.js";
@@ -34,8 +34,11 @@ const PARTS: Record<string, (context: BenchContext) => Promise<Row[]>> = {
   "vocabulary, known words": benchKnownWords,
   "vocabulary, new words": benchNewWords,
   "picture size 224": (context) => benchPictureSize(context, 224),
+  "picture size 224, naive path": () => benchNaiveSize(224),
   "picture size 448": (context) => benchPictureSize(context, 448),
+  "picture size 448, naive path": () => benchNaiveSize(448),
   "picture size 1024": (context) => benchPictureSize(context, 1024),
+  "picture size 1024, naive path": () => benchNaiveSize(1024),
   "picture size 2048": (context) => benchPictureSize(context, 2048),
   "cold start": benchColdStart,
   "memory, naive path": benchNaiveMemory,
@@ -65,8 +68,8 @@ const resultOf = (folder: string) => join(folder, "rows.json");
 
 async function inChild(part: string, context: BenchContext): Promise<Row[]> {
   const args = ["--part", part, "--context", JSON.stringify(context)];
-  // Word embeddings of the benchmark stay out of the user's cache.
-  const env = { ...process.env, GROUPVIT_CACHE: join(context.folder, "cache") };
+  // Word embeddings stay out of the user's cache, and no part knows another's words.
+  const env = { ...process.env, GROUPVIT_CACHE: join(context.folder, "cache", part) };
   const { stderr } = await promisify(execFile)(process.execPath, [process.argv[1]!, ...args], {
     env,
     maxBuffer: 1 << 26,

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import type { Picture } from "../src/input/picture.js";
+import { VOCABULARIES } from "../src/input/vocabularies.js";
 import { Random } from "../src/random.js";
 
 /** Blobs in a picture. */
@@ -58,15 +59,18 @@ export async function pictureFile(folder: string): Promise<string> {
   return path;
 }
 
-/** Pronounceable words that no store has seen, so many tokens long as real ones. */
-export function newWords(count: number, random: Random): string[] {
-  const syllables = ["ba", "co", "di", "fu", "ga", "lo", "mi", "ne", "po", "ru", "sa", "te"];
-  const syllable = () => syllables[random.integer(syllables.length)]!;
-  const words = new Set<string>();
-  while (words.size < count) {
-    words.add(`${syllable()}${syllable()} ${syllable()}${syllable()}${random.integer(1e6)}`);
-  }
-  return [...words];
+const NOUNS = VOCABULARIES.imagenet.labels.filter((label) => /^[a-z]+$/.test(label));
+
+/** A prime that leads from one name to a very different one. */
+const STRIDE = 7919;
+let named = 0;
+
+/** Names of two nouns, such as "zebra kite", that this process has not met before. */
+export function newWords(count: number): string[] {
+  return Array.from({ length: count }, () => {
+    const pair = (named++ * STRIDE) % NOUNS.length ** 2;
+    return `${NOUNS[pair % NOUNS.length]} ${NOUNS[Math.floor(pair / NOUNS.length)]}`;
+  });
 }
 
 export const WORDS: readonly string[] = (

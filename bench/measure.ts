@@ -2,7 +2,7 @@
 // falls on all of them alike. Ratios are taken within a round, then their median. And memory, and the
 // share of the processor that was used.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Times of one case, milliseconds, one per round. */
@@ -93,19 +93,6 @@ function peakKilobytes(): number {
   const status = proc("self/status");
   const found = status === undefined ? null : /VmHWM:\s*(\d+) kB/.exec(status);
   return found ? Number(found[1]) : process.resourceUsage().maxRSS;
-}
-
-/** Milliseconds that a run takes, and the resident memory that it adds at its peak, MB. */
-export async function added(run: () => unknown): Promise<{ time: number; memory: number }> {
-  try {
-    // The peak begins anew here; where the system cannot do that, an earlier one may hide this one.
-    writeFileSync("/proc/self/clear_refs", "5");
-  } catch {
-    // Not Linux.
-  }
-  const { now } = residentMemory();
-  const time = await elapsed(run);
-  return { time, memory: Math.max(0, residentMemory().peak - now) };
 }
 
 /** Clock ticks a second in which Linux counts. */

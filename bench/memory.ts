@@ -22,7 +22,7 @@ export async function benchMemory(context: BenchContext, dtype: "fp32" | "int8")
   const note = (step: string) => {
     const { now, peak } = residentMemory();
     const soFar = `peak so far ${peak.toFixed(0)} MB`;
-    rows.push(memoryRow(GROUP, `${dtype}, ${step}`, now, { note: soFar }));
+    rows.push(memoryRow(GROUP, `${dtype}, ${step}`, now, soFar));
   };
   note("package imported");
   const model = await GroupViT.load(context.model, { dtype });
@@ -48,16 +48,7 @@ export async function benchNaiveMemory({ model: folder }: BenchContext): Promise
     await imageTower(segmentationView(blobs(640, 480, i), 448));
     await textTower(prompts);
   }
-  return [memoryRow(GROUP, `${NAIVE}, peak`, residentMemory().peak)];
-}
-
-/** Sets the peaks beside the naive path's, which was measured in another process. */
-export function comparePeaks(rows: readonly Row[]): void {
-  const peaks = rows.filter(({ group, name }) => group === GROUP && name.endsWith(", peak"));
-  const naive = peaks.find(({ name }) => name.startsWith(NAIVE));
-  for (const row of peaks) {
-    if (naive && row !== naive) row.gain = naive.median / row.median;
-  }
+  return [memoryRow(GROUP, `peak, ${NAIVE}`, residentMemory().peak)];
 }
 
 /** Pictures of ever new sizes through one model: memory must settle. */

@@ -4,7 +4,6 @@ import { EncodedPicture } from "../src/groupvit.js";
 import { GroupViT } from "../src/index.js";
 import { decodePicture } from "../src/input/decode.node.js";
 import { segmentationView } from "../src/input/processor.js";
-import { Random } from "../src/random.js";
 import type { BenchContext } from "./context.js";
 import { blobs, newWords, pictureFile, WORDS, wordCount } from "./material.js";
 import { interleave } from "./measure.js";
@@ -24,18 +23,17 @@ export async function benchSegment(context: BenchContext): Promise<Row[]> {
   const shortSide = model.processor.segmentationShortSide;
   const encoded = await model.encode(path);
   const embeds = await model.embedLabels(WORDS, "simple");
-  const prompts = WORDS.map((word) => model.tokenizer.encode(`a photo of a ${word}.`));
-  const random = new Random(7);
+  const prompts = () => newWords(20).map((word) => model.tokenizer.encode(`a photo of a ${word}.`));
 
   const times = await interleave(
     {
       [NAIVE]: async () => {
         await imageTower(segmentationView(await decodePicture(path), shortSide));
-        await textTower(prompts);
+        await textTower(prompts());
         naiveDecode(encoded, embeds, model.logitScale);
       },
       "20 words it has seen": async () => (await model.encode(path)).segment(WORDS),
-      "20 new words": async () => (await model.encode(path)).segment(newWords(20, random)),
+      "20 new words": async () => (await model.encode(path)).segment(newWords(20)),
       "20 words it has seen, int8": async () => (await int8.encode(path)).segment(WORDS),
       "of it, encode": () => model.encode(path),
       "of it, decode the JPEG": () => decodePicture(path),
@@ -62,11 +60,10 @@ export async function benchRelabel({ rounds, budget, model: folder }: BenchConte
   const model = await GroupViT.load(folder);
   const picture = blobs(448, 448, 2);
   const encoded = await model.encode(picture);
-  const random = new Random(3);
   const again = `${NAIVE}: encode again`;
   const cases: Record<string, () => unknown> = { [again]: () => model.encode(picture) };
   for (const count of [1, 20, 100]) {
-    const words = newWords(count, random);
+    const words = newWords(count);
     await encoded.segment(words);
     cases[`${wordCount(count)} it has seen`] = () => encoded.segment(words);
   }

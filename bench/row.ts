@@ -85,21 +85,24 @@ export function rateRow(
   };
 }
 
-/** @param naive the same measure of the naive path, MB */
-export function memoryRow(
-  group: string,
-  name: string,
-  megabytes: number,
-  { naive, note }: { naive?: number; note?: string } = {},
-): Row {
-  return {
-    group,
-    name,
-    unit: "MB",
-    median: megabytes,
-    ...(naive === undefined ? {} : { gain: naive / megabytes }),
-    ...(note ? { note } : {}),
-  };
+export function memoryRow(group: string, name: string, megabytes: number, note?: string): Row {
+  return { group, name, unit: "MB", median: megabytes, ...(note ? { note } : {}) };
+}
+
+/**
+ * Sets peaks of memory beside the naive path's, which are measured in processes of their own: "224 px, peak"
+ * and "fp32, peak" beside "224 px, peak, naive path" and "peak, naive path" of the same group.
+ */
+export function comparePeaks(rows: readonly Row[]): void {
+  const memory = rows.filter(({ unit }) => unit === "MB");
+  for (const naive of memory) {
+    if (!naive.name.endsWith(`, ${NAIVE}`)) continue;
+    const name = naive.name.slice(0, -NAIVE.length - 2);
+    for (const row of memory) {
+      if (row.group === naive.group && row.name.endsWith(name))
+        row.gain = naive.median / row.median;
+    }
+  }
 }
 
 function spread(values: Times): number {

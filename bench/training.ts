@@ -123,7 +123,7 @@ export async function benchTraining({ rounds, budget }: BenchContext): Promise<R
     timeRow(group, `${NAIVE}: whole step`, naive),
     timeRow(group, `${NAIVE}: gradients, texts padded to 77 tokens`, naiveGradients),
     timeRow(group, `${NAIVE}: optimiser, one pass an operation`, times.naiveOptimiser),
-    memoryRow(group, "resident memory", memory.now, { note: `peak ${memory.peak.toFixed(0)} MB` }),
+    memoryRow(group, "resident memory", memory.now, `peak ${memory.peak.toFixed(0)} MB`),
   ];
 }
 

@@ -3,7 +3,6 @@
 import { GroupViTBase } from "../src/groupvit.js";
 import { expandPrompts, PROMPT_TEMPLATES } from "../src/input/prompts.js";
 import { nodePlatform } from "../src/platform.node.js";
-import { Random } from "../src/random.js";
 import { affinity } from "../src/segment/affinity.js";
 import type { WordStore } from "../src/segment/words.js";
 import type { BenchContext } from "./context.js";
@@ -32,7 +31,7 @@ function madeUpStore(words: readonly string[]): WordStore {
 
 export async function benchKnownWords(context: BenchContext): Promise<Row[]> {
   const { rounds, budget, quick } = context;
-  const all = newWords(MOST_WORDS, new Random(3));
+  const all = newWords(MOST_WORDS);
   const store = madeUpStore(all);
   const platform = { ...nodePlatform, openWordStore: async () => store };
   const model = await GroupViTBase.open(platform, context.model, {});
@@ -84,16 +83,15 @@ export async function benchNewWords({ rounds, budget, quick, model: folder }: Be
   const model = await GroupViTBase.open(nodePlatform, folder, {});
   const naiveTower = await naiveTextTower(PUBLISHED, randomWeights(PUBLISHED));
   const tokens = (word: string) => model.tokenizer.encode(`a photo of a ${word}.`);
-  const random = new Random(5);
   const group = "vocabulary of new words: tokenise, encode, remember";
   const rows: Row[] = [];
   for (const count of [1, 10, 100, 1000]) {
     const cases: Record<string, () => unknown> = {
-      ours: () => model.embedLabels(newWords(count, random), "simple"),
+      ours: () => model.embedLabels(newWords(count), "simple"),
     };
     // Padded, a thousand words take ten seconds.
     if (!quick || count < 1000) {
-      cases.naive = () => naiveTower(newWords(count, random).map((word) => tokens(word)));
+      cases.naive = () => naiveTower(newWords(count).map((word) => tokens(word)));
     }
     const { ours, naive } = (await interleave(cases, rounds, budget)) as Record<string, number[]>;
     const rate = (count / median(ours!)) * 1000;

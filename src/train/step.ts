@@ -95,7 +95,7 @@ interface Program {
 
 type Feeds = Record<string, Value>;
 
-/** Runs training steps; owns the engine's sessions, reads and writes `state`. */
+/** Runs training steps; owns the engine's sessions, changes the arrays of `state` in place. */
 export class TrainingStep {
   private constructor(
     readonly config: GroupViTConfig,

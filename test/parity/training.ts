@@ -333,7 +333,8 @@ async function checkTrajectory(
   report: Report,
 ): Promise<void> {
   const start = trainer.start();
-  const state: TrainingState = { ...start, weights: new Map(start.weights) };
+  const copies = [...start.weights].map(([name, data]) => [name, data.slice()] as const);
+  const state: TrainingState = { ...start, weights: new Map(copies) };
   const step = await trainer.create(state, false, entry.clip_grad);
   try {
     const steps = entry.steps_f32.filter(({ step: index }) => typeof index === "number");
@@ -344,7 +345,7 @@ async function checkTrajectory(
       checkLosses(`${clip}.step${i}`, losses, recorded, entry.steps_f64?.[i] ?? {}, spread, report);
     }
     // What the reference saved, before one more pass moves the running statistics.
-    const final = new Map(state.weights);
+    const final = new Map([...state.weights].map(([name, data]) => [name, data.slice()]));
     const after = entry.steps_f32.findIndex(({ step: index }) => index === "after");
     if (after >= 0) {
       const stored = trainer.fixture.tensors(`final_state_${clip}`);

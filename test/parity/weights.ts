@@ -29,11 +29,11 @@ export interface Weights {
   sources: string[];
 }
 
-/** Float tensors as the engine takes them: a new map each time, as the engine empties it. */
+/** Float tensors as the engine takes them: new each time, as the engine empties and training overwrites them. */
 export function floatWeights({ tensors }: Weights): Map<string, Float32Array> {
   const floats = new Map<string, Float32Array>();
   for (const [name, tensor] of tensors) {
-    if (isFloat(tensor.dtype)) floats.set(name, toFloat32(tensor));
+    if (isFloat(tensor.dtype)) floats.set(name, toFloat32(tensor).slice());
   }
   return floats;
 }
