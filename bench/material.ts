@@ -59,7 +59,7 @@ export async function pictureFile(folder: string): Promise<string> {
   return path;
 }
 
-const NOUNS = VOCABULARIES.imagenet.labels.filter((label) => /^[a-z]+$/.test(label));
+const NOUNS = [...new Set(VOCABULARIES.imagenet.labels.filter((name) => /^[a-z]+$/.test(name)))];
 
 /** A prime that leads from one name to a very different one. */
 const STRIDE = 7919;
