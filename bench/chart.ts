@@ -21,6 +21,7 @@ const BAR = 12;
 const HEAD = 30;
 const TOP = 92;
 
+const TITLE = "Beside the naive path and the roof";
 const TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
 /** A chart as SVG: of all cases but the naive path's own, those that have it or the roof to stand beside. */
@@ -60,8 +61,9 @@ export function chart(rows: readonly Row[], on: Machine): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" ` +
       `height="${height}" font-family="system-ui, 'DejaVu Sans', sans-serif" font-size="12" fill="${INK}">`,
+    `<title>${TITLE}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
-    text(LABEL, 34, "Beside the naive path and the roof", 'font-size="18" font-weight="600"'),
+    text(LABEL, 34, TITLE, 'font-size="18" font-weight="600"'),
     text(RATIO.x, 56, "times better than the naive path (memory: smaller)", `fill="${FAINT}"`),
     text(SHARE.x, 56, "of the roof", `fill="${FAINT}"`),
     ...grid,
@@ -76,7 +78,7 @@ export function chart(rows: readonly Row[], on: Machine): string {
 /** A bar from 1 to the ratio, on a logarithmic axis, with the number at its end. */
 function ratioBar(ratio: number, middle: number, at: (ratio: number) => number): string {
   const [from, to] = ratio < 1 ? [at(ratio), at(1)] : [at(1), at(ratio)];
-  const colour = ratio < 0.995 ? WORSE : BETTER;
+  const colour = ratio < 1 ? WORSE : BETTER;
   return bar(from, to - from, middle, colour) + text(to + 6, middle + 4, `${digits(ratio)}x`);
 }
 

@@ -22,18 +22,26 @@ type WebDataset = typeof import("../src/train/data/webdataset.js");
 type Prompts = typeof import("../src/input/prompts.js");
 
 const BATCH = 32;
-/** Batches that are timed, after one that fills the pipe. */
-const TIMED = 4;
-/** Pictures that are really different; decoding does not mind repetition. */
+/** Samples of the shards, and how many have a picture of their own: decoding does not mind repetition. */
+const SAMPLES = 256;
 const DISTINCT = 32;
 
+/** Batches that are timed, after some for which the threads are not yet warm. */
+interface Lengths {
+  warmUp: number;
+  timed: number;
+}
+
 /** Milliseconds a sample, and those that a core spent on it. */
-async function timeStream(next: () => Promise<unknown>): Promise<{ each: number; core: number }> {
-  await next();
+async function timeStream(
+  stream: BatchStream,
+  { warmUp, timed }: Lengths,
+): Promise<{ each: number; core: number }> {
+  for (let i = 0; i < warmUp; i++) await stream.next();
   const [began, cpu] = [performance.now(), process.cpuUsage()];
-  for (let i = 0; i < TIMED; i++) await next();
+  for (let i = 0; i < timed; i++) await stream.next();
   const { user, system } = process.cpuUsage(cpu);
-  const samples = TIMED * BATCH;
+  const samples = timed * BATCH;
   return { each: (performance.now() - began) / samples, core: (user + system) / 1000 / samples };
 }
 
@@ -41,6 +49,7 @@ async function timeStream(next: () => Promise<unknown>): Promise<{ each: number;
 async function compare(
   group: string,
   ways: Record<string, () => BatchStream>,
+  lengths: Lengths,
   { rounds, budget }: BenchContext,
 ): Promise<Row[]> {
   const cores: Record<string, number> = {};
@@ -49,7 +58,7 @@ async function compare(
     cases[name] = async () => {
       const stream = open();
       try {
-        const { each, core } = await timeStream(() => stream.next());
+        const { each, core } = await timeStream(stream, lengths);
         cores[name] = core;
         return each;
       } finally {
@@ -75,7 +84,7 @@ async function writeSamples(folder: string): Promise<void> {
   );
   const word = () => WORDS[random.integer(WORDS.length)]!;
   const samples = Array.from(
-    { length: BATCH * (TIMED + 2) },
+    { length: SAMPLES },
     (_, i): RawSample => ({
       key: String(i),
       image: pictures[i % DISTINCT]!,
@@ -106,7 +115,12 @@ export async function benchLoader(context: BenchContext): Promise<Row[]> {
     const data = await openData(config(count));
     ways[threads(count)] = () => data.open();
   }
-  return compare("training loader: JPEG files from tar, to 224 px", ways, context);
+  return compare(
+    "training loader: JPEG files from tar, to 224 px",
+    ways,
+    { warmUp: 2, timed: 4 },
+    context,
+  );
 }
 
 /** The same samples in the engine's thread, none ahead. */
@@ -159,5 +173,10 @@ export async function benchScenesLoader(context: BenchContext): Promise<Row[]> {
       return training.open({ index: data.difficulty.rampScenes });
     };
   }
-  return compare("training loader: scenes drawn on the fly, 128 px", ways, context);
+  return compare(
+    "training loader: scenes drawn on the fly, 128 px",
+    ways,
+    { warmUp: 16, timed: 32 },
+    context,
+  );
 }

@@ -83,7 +83,7 @@ async function runParts(parts: readonly string[], quick: boolean): Promise<Row[]
   try {
     const context: BenchContext = {
       rounds: quick ? 5 : 25,
-      budget: quick ? 5_000 : 30_000,
+      budget: quick ? 3_000 : 30_000,
       quick,
       model: join(folder, "model"),
       folder,
