@@ -176,7 +176,7 @@ export async function benchScenesLoader(context: BenchContext): Promise<Row[]> {
   return compare(
     "training loader: scenes drawn on the fly, 128 px",
     ways,
-    { warmUp: 16, timed: 32 },
+    { warmUp: 8, timed: 20 },
     context,
   );
 }
