@@ -32,6 +32,31 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
   return g.multiply(g.reduceSum(perEntry, [0, 1], false), g.scalar(-1 / rows));
 }
 
+/**
+ * How far each picture's last groups tell its patches apart, beyond the paper: the mutual information, in
+ * nats, of patch and group under the soft assignments of all stages, one after the other. 0 where every patch
+ * is assigned alike (one group takes all, or all are as likely), ln(groups) where equal parts are certain.
+ * No stage can add to what the one before it has told apart, so the last speaks for all.
+ *
+ * @param assignments of each grouping block [batch, groups, tokens], sums over groups 1
+ * @returns [batch]
+ */
+export function groupInformation(assignments: readonly Tensor[]): Tensor {
+  const composed = assignments.reduce((before, next) => g.matmul(next, before)); // [batch, groups, patches]
+  const patches = composed.shape[2] as number;
+  const shares = g.multiply(g.reduceSum(composed, [2], false), g.scalar(1 / patches)); // [batch, groups]
+  const uncertainty = g.multiply(
+    g.reduceSum(entropyTerms(composed), [1, 2], false),
+    g.scalar(1 / patches),
+  );
+  return g.subtract(g.reduceSum(entropyTerms(shares), [1], false), uncertainty);
+}
+
+/** -p ln p, 0 where p is 0. */
+function entropyTerms(p: Tensor): Tensor {
+  return g.multiply(g.multiply(p, g.log(g.add(p, g.scalar(1e-9)))), g.scalar(-1));
+}
+
 /** Target distributions of a contrastive loss between n images and m texts; rows sum to 1. */
 export interface ContrastiveTargets {
   /** [n, m] */

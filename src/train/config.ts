@@ -184,6 +184,10 @@ const schema = z
     gumbel: z.boolean().default(true),
     dropPath: z.number().min(0).max(0.9).default(0.1),
     assignment: z.enum(["hard", "soft"]).default("hard"),
+    /** What pictures' groups should tell apart at least, in nats, and its weight in the loss; beyond the paper. */
+    groupInformation: z
+      .strictObject({ nats: z.number().positive().max(10), weight: z.number().positive().max(100) })
+      .optional(),
     optimiser,
     schedule,
     steps: steps.optional(),

@@ -4,6 +4,7 @@
 import { Worker } from "node:worker_threads";
 import type { SampleNouns } from "./data/nouns.js";
 import { type DrawConfig, drawer } from "./draw.js";
+import type { Share } from "./parallel.js";
 import type { BatchStream, StreamBatch } from "./stream.js";
 
 /** What a thread is started with. */
@@ -37,6 +38,8 @@ const PIECE = 16;
 
 export interface DrawnStreamOptions {
   batch: number;
+  /** Samples of each batch that are drawn. */
+  share: Share;
   /** 0 draws in this thread, when asked. */
   workers: number;
   /** Number of the first sample. */
@@ -46,10 +49,10 @@ export interface DrawnStreamOptions {
 /** The stream; its positions are `{ index }`, the number of the next sample. */
 export function drawnStream(
   config: DrawConfig,
-  { batch, workers, start }: DrawnStreamOptions,
+  { batch, share, workers, start }: DrawnStreamOptions,
 ): BatchStream {
   const perSample = config.size * config.size * 3;
-  const shape = { batch, perSample };
+  const shape = { batch, share, perSample };
   return workers === 0
     ? drawHere(config, shape, start)
     : drawInThreads(config, shape, start, workers);
@@ -57,12 +60,17 @@ export function drawnStream(
 
 interface Shape {
   batch: number;
+  share: Share;
   perSample: number;
 }
 
-function drawHere(config: DrawConfig, { batch, perSample }: Shape, start: number): BatchStream {
+function drawHere(
+  config: DrawConfig,
+  { batch, share, perSample }: Shape,
+  start: number,
+): BatchStream {
   const draw = drawer(config);
-  const patches = new Float32Array(batch * perSample);
+  const patches = new Float32Array(share.count * perSample);
   let index = start;
   return {
     async next() {
@@ -73,13 +81,14 @@ function drawHere(config: DrawConfig, { batch, perSample }: Shape, start: number
         nouns: [],
         position: undefined,
       };
-      for (let i = 0; i < batch; i++) {
-        const sample = draw(index++);
+      for (let i = 0; i < share.count; i++) {
+        const sample = draw(index + share.start + i);
         patches.set(sample.patches, i * perSample);
         result.captions.push(sample.caption);
         result.prompts.push(sample.prompts);
         result.nouns.push(sample.nouns);
       }
+      index += batch;
       return { ...result, position: { index } };
     },
     close: async () => {},
@@ -88,11 +97,11 @@ function drawHere(config: DrawConfig, { batch, perSample }: Shape, start: number
 
 function drawInThreads(
   config: DrawConfig,
-  { batch, perSample }: Shape,
+  { batch, share, perSample }: Shape,
   start: number,
   workers: number,
 ): BatchStream {
-  const shared = new SharedArrayBuffer(AHEAD * batch * perSample * 4);
+  const shared = new SharedArrayBuffer(AHEAD * share.count * perSample * 4);
   const workerData: DrawStart = { config, patches: shared, perSample };
   const waiting = new Map<
     number,
@@ -132,12 +141,12 @@ function drawInThreads(
   let index = start;
   let slot = 0;
   const startBatch = () => {
-    const [first, place] = [index, slot * batch];
+    const [first, place] = [index + share.start, slot * share.count];
     index += batch;
     slot = (slot + 1) % AHEAD;
     const pieces: Promise<DrawReply>[] = [];
-    for (let at = 0; at < batch; at += PIECE) {
-      const count = Math.min(PIECE, batch - at);
+    for (let at = 0; at < share.count; at += PIECE) {
+      const count = Math.min(PIECE, share.count - at);
       pieces.push(send({ first: first + at, count, place: place + at }));
     }
     const done = Promise.all(pieces);
@@ -147,12 +156,12 @@ function drawInThreads(
   };
   const queue = Array.from({ length: AHEAD }, startBatch);
   // The engine takes no shared memory.
-  const patches = new Float32Array(batch * perSample);
+  const patches = new Float32Array(share.count * perSample);
   return {
     async next() {
       const { place, end, done } = queue.shift()!;
       const texts = (await done).flatMap((reply) => reply.texts);
-      patches.set(new Float32Array(shared, place * perSample * 4, batch * perSample));
+      patches.set(new Float32Array(shared, place * perSample * 4, share.count * perSample));
       queue.push(startBatch());
       return {
         patches,

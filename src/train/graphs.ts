@@ -12,13 +12,21 @@ import { imageTower, nativeGrid, positionParameter } from "../model/image-tower.
 import type { Outputs } from "../model/inference.js";
 import type { ModelContext } from "../model/layers.js";
 import { modelContext } from "../model/layers.js";
-import { clampedScale, contrastiveLoss, normalizeRows, ownTargets } from "../model/losses.js";
+import {
+  clampedScale,
+  contrastiveLoss,
+  groupInformation,
+  normalizeRows,
+  ownTargets,
+} from "../model/losses.js";
 import type { Projector } from "../model/projector.js";
 import { projectBatch } from "../model/projector.js";
 import { textTower } from "../model/text-tower.js";
 import { orthogonalised } from "./optimiser.js";
 
 export interface TrainingGraphOptions {
+  /** Pictures per step, over which the losses couple. */
+  batch: number;
   /** Prompts per caption of the multi-label loss; 0 leaves that loss out. */
   multiLabel: number;
   /** Gumbel noise in the assignments. */
@@ -32,6 +40,11 @@ export interface TrainingGraphOptions {
    * names the same nouns, so that a second dog is no false negative. Default `own`.
    */
   nounTargets?: "own" | "shared";
+  /**
+   * Beyond the paper: pictures whose groups tell less than `nats` of their patches apart add what is missing,
+   * times `weight`, to the loss. Keeps groups alive where few samples and steps would let one take all.
+   */
+  groupInformation?: { weight: number; nats: number };
 }
 
 /** Names of a graph's inputs and outputs for a parameter. */
@@ -75,9 +88,10 @@ function encodeImages(
   config: GroupViTConfig,
   images: number,
   options: TrainingGraphOptions,
-): { ctx: Context; features: Tensor; usage: Outputs } {
+): { ctx: Context; features: Tensor; usage: Outputs; missing: Seed[] } {
   const { patchSize, numChannels } = config.vision;
   const usage: Outputs = {};
+  const assignments: Tensor[] = [];
   const branches = dropPathBranches(config);
   const drop =
     options.dropPath > 0 ? g.input("drop_path", "f32", [branches, images, 1, 1]) : undefined;
@@ -85,6 +99,7 @@ function encodeImages(
   const hooks: Omit<ModelContext, "parameter"> = {
     assignment: options.assignment,
     tap(name, tensor) {
+      if (/^group\d+\.soft$/.test(name)) assignments.push(tensor);
       const index = /^group(\d+)\.hard$/.exec(name)?.[1];
       if (index === undefined) return;
       // Share of tokens that chose each group: collapse shows here first.
@@ -107,7 +122,20 @@ function encodeImages(
   const grid = nativeGrid(config.vision) ** 2;
   const patches = g.input("patches", "f32", [images, grid, patchSize ** 2 * numChannels]);
   const tower = imageTower(ctx, config.vision, patches, positionParameter(ctx, config.vision));
-  return { ctx, features: tower.pooled, usage };
+  const missing: Seed[] = [];
+  if (options.groupInformation && assignments.length > 0) {
+    const { weight, nats } = options.groupInformation;
+    const information = groupInformation(assignments); // [images]
+    usage.group_information = g.reduceMean(information, 0, true); // [1]
+    // Each picture's share of the batch's loss, whatever the cut.
+    const share = g.multiply(
+      g.constant(new Float32Array(images).fill(1), [images]),
+      g.scalar(weight / options.batch),
+    );
+    const lacking = g.subtract(g.scalar(nats), g.minimum(information, g.scalar(nats)));
+    missing.push({ tensor: lacking, grad: share });
+  }
+  return { ctx, features: tower.pooled, usage, missing };
 }
 
 /** The text tower over `texts` prompts of one length that is known at run time: [texts, width]. */
@@ -221,10 +249,12 @@ export function backwardGraph(
   count: number,
   options: TrainingGraphOptions,
 ): Outputs {
-  const { ctx, features } =
-    tower === "text" ? encodeTexts(config, count) : encodeImages(config, count, options);
+  const { ctx, features, missing } =
+    tower === "text"
+      ? { ...encodeTexts(config, count), missing: [] }
+      : encodeImages(config, count, options);
   const grad = g.input("feature_grads", "f32", features.shape);
-  return summed(gradOutputs([{ tensor: features, grad }], ctx), [ctx]);
+  return summed(gradOutputs([{ tensor: features, grad }, ...missing], ctx), [ctx]);
 }
 
 /** Losses, batch statistics, gradients of the head's parameters and of every feature. */
@@ -259,7 +289,7 @@ export function wholeGraph(
   return {
     ...head.outputs,
     ...images.usage,
-    ...gradOutputs([seed], images.ctx, texts.ctx, head.ctx),
+    ...gradOutputs([seed, ...images.missing], images.ctx, texts.ctx, head.ctx),
   };
 }
 

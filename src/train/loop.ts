@@ -6,6 +6,7 @@ import { writeFileAtomic } from "../atomic.node.js";
 import { huggingFaceFiles } from "../checkpoint/save.js";
 import { saveHuggingFace } from "../checkpoint/save.node.js";
 import { isBuffer, MULTI_LABEL_LOGIT_SCALE } from "../checkpoint/shapes.js";
+import type { Ranks } from "../distribute/ranks.js";
 import { InputError } from "../errors.js";
 import { createSession } from "../runtime/session.node.js";
 import { logitScaleFactor } from "../segment/affinity.js";
@@ -21,10 +22,12 @@ import {
 } from "./checkpoint.js";
 import type { TrainConfig } from "./config.js";
 import { type Evaluation, type EvaluationSet, evaluate, openEvaluation } from "./evaluation.js";
+import { lockFolder } from "./lock.js";
 import { entropy, MetricsFile, type StepRecord } from "./metrics.js";
 import { modelCard } from "./model-card.js";
 import { stepNoise } from "./noise.js";
 import { runPage } from "./page.js";
+import { anyStops, type Share, shareOf, stateForAll } from "./parallel.js";
 import { openRun, RUN_FILES, type RunMode } from "./run-folder.js";
 import { type Schedule, scheduleOf } from "./schedule.js";
 import { isTrainable } from "./start.js";
@@ -70,6 +73,8 @@ export interface TrainOptions {
   onNotice?(text: string): void;
   /** Where samples come from; default: what the configuration names. */
   data?: TrainingData;
+  /** The ranks that train together; rank 0 writes and reports. Default: this process alone. */
+  ranks?: Ranks;
 }
 
 export interface TrainResult {
@@ -80,6 +85,8 @@ export interface TrainResult {
   /** False where the signal ended it. */
   finished: boolean;
   resumed: boolean;
+  /** Of this process among those that trained together; 0 alone. Rank 0 has all that follows. */
+  rank: number;
   last?: StepRecord;
   evaluation?: Scores;
   best?: Scores & { step: number };
@@ -94,8 +101,72 @@ export interface TrainResult {
  * @throws ConfigError, InputError or CheckpointError with the way out
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { ranks } = options;
+  const prepared = ranks ? await ranks.together(() => prepare(options)) : await prepare(options);
   const { config, folder, mode = "auto", onNotice = () => {} } = options;
-  const data = options.data ?? (await openData(config));
+  let resumed = false;
+  let unlock = async (): Promise<void> => {};
+  const open = async () => {
+    unlock = await lockFolder(folder);
+    const opened = await openRun(folder, config, mode, onNotice);
+    ({ resumed } = opened);
+    return opened.state;
+  };
+  try {
+    const state = ranks ? await stateForAll(ranks, open) : await open();
+    const run = new Run(options, prepared, state, await createStep(options, state));
+    try {
+      return { ...(await run.train()), resumed };
+    } finally {
+      await run.close();
+    }
+  } finally {
+    await unlock();
+  }
+}
+
+function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<TrainingStep> {
+  const { batch, microBatch = batch, multiLabel, nounTargets, gumbel, dropPath } = config;
+  const { assignment, groupInformation, optimiser, threads } = config;
+  const trainable = (name: string) => isTrainable(config.trainable, name);
+  return TrainingStep.create(
+    config.model,
+    {
+      batch,
+      microBatch,
+      ranks,
+      multiLabel,
+      nounTargets,
+      gumbel,
+      dropPath,
+      assignment,
+      groupInformation,
+      optimiser,
+      trainable,
+    },
+    state,
+    createSession,
+    { threads },
+  );
+}
+
+interface Prepared {
+  data: TrainingData;
+  schedule: Schedule;
+  stopAfter: number;
+  /** Where this rank evaluates. */
+  set: EvaluationSet | undefined;
+}
+
+/** What needs no state: data, schedule and evaluation set. */
+async function prepare({
+  config,
+  data: given,
+  ranks,
+  ...options
+}: TrainOptions): Promise<Prepared> {
+  shareOf(config.batch, ranks);
+  const data = given ?? (await openData(config, ranks));
   const schedule = scheduleOf(config, data.samples);
   const { stopAfter = schedule.steps } = options;
   if (!Number.isInteger(stopAfter) || stopAfter < 1 || stopAfter > schedule.steps) {
@@ -104,39 +175,31 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         "the configuration",
     );
   }
+  const { evaluation, model } = config;
   const set =
-    config.evaluation && (await openEvaluation(config.evaluation, config.model.vision.imageSize));
-  const { state, resumed } = await openRun(folder, config, mode, onNotice);
-  const step = await TrainingStep.create(
-    config.model,
-    {
-      batch: config.batch,
-      microBatch: config.microBatch ?? config.batch,
-      multiLabel: config.multiLabel,
-      nounTargets: config.nounTargets,
-      gumbel: config.gumbel,
-      dropPath: config.dropPath,
-      assignment: config.assignment,
-      optimiser: config.optimiser,
-      trainable: (name) => isTrainable(config.trainable, name),
-    },
-    state,
-    createSession,
-    { threads: config.threads },
-  );
-  const run = new Run(options, data, schedule, set, state, step, stopAfter);
-  try {
-    return { ...(await run.train()), resumed };
-  } finally {
-    await run.close();
-  }
+    evaluation && writes(ranks)
+      ? await openEvaluation(evaluation, model.vision.imageSize)
+      : undefined;
+  return { data, schedule, stopAfter, set };
+}
+
+/** Whether this process writes the folder and evaluates. */
+function writes(ranks: Ranks | undefined): boolean {
+  return ranks === undefined || ranks.rank === 0;
 }
 
 class Run {
+  private readonly data: TrainingData;
+  private readonly schedule: Schedule;
+  private readonly set: EvaluationSet | undefined;
+  private readonly stopAfter: number;
   private readonly config: TrainConfig;
   private readonly folder: string;
   private readonly notice: (text: string) => void;
   private readonly shapes: Map<string, number[]>;
+  private readonly writes: boolean;
+  private readonly share: Share;
+  private result?: StepMetrics;
   private metrics!: MetricsFile;
   private stream?: BatchStream;
   private lastCheckpoint = performance.now();
@@ -146,37 +209,50 @@ class Run {
 
   constructor(
     private readonly options: TrainOptions,
-    private readonly data: TrainingData,
-    private readonly schedule: Schedule,
-    private readonly set: EvaluationSet | undefined,
+    { data, schedule, set, stopAfter }: Prepared,
     private readonly state: RunState,
     private readonly step: TrainingStep,
-    private readonly stopAfter: number,
   ) {
+    this.data = data;
+    this.schedule = schedule;
+    this.set = set;
+    this.stopAfter = stopAfter;
     this.config = options.config;
     this.folder = options.folder;
+    this.writes = writes(options.ranks);
+    this.share = shareOf(this.config.batch, options.ranks);
     this.notice = options.onNotice ?? (() => {});
     this.shapes = weightShapes(this.config.model, this.config.multiLabel);
   }
 
   async train(): Promise<Omit<TrainResult, "resumed">> {
     const { state } = this;
-    this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
-    await writeEvents(this.path("events"), this.metrics.records);
+    if (this.writes) {
+      this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
+      await writeEvents(this.path("events"), this.metrics.records);
+    }
     this.stream = this.data.open(state.position);
-    while (state.step < this.stopAfter && !this.options.signal?.aborted) await this.oneStep();
+    while (state.step < this.stopAfter && !(await this.isStopped())) await this.oneStep();
 
+    const { folder, schedule } = this;
     const finished = state.step >= this.stopAfter;
+    const rank = this.options.ranks?.rank ?? 0;
+    const result = { folder, step: state.step, steps: schedule.steps, finished, rank };
+    return this.writes
+      ? { ...result, ...(await this.finish(finished)) }
+      : { ...result, models: [] };
+  }
+
+  private async finish(
+    finished: boolean,
+  ): Promise<Pick<TrainResult, "last" | "evaluation" | "best" | "models">> {
+    const { state } = this;
     if ((await listCheckpoints(this.path("checkpoints")))[0] !== state.step)
       await this.checkpoint();
     const models = finished ? await this.writeModels() : [];
     await this.writePage(state.step < this.schedule.steps ? "stopped" : "done");
     const last = this.metrics.records.at(-1);
     return {
-      folder: this.folder,
-      step: state.step,
-      steps: this.schedule.steps,
-      finished,
       ...(last ? { last } : {}),
       ...(this.evaluation ? { evaluation: scoresOf(this.evaluation) } : {}),
       ...(state.best ? { best: state.best } : {}),
@@ -190,6 +266,13 @@ class Run {
     await this.step.release();
   }
 
+  /** Whether this run, on whichever rank, was asked to stop. */
+  private async isStopped(): Promise<boolean> {
+    const { ranks, signal } = this.options;
+    const stop = signal?.aborted ?? false;
+    return ranks ? anyStops(ranks, stop, this.result) : stop;
+  }
+
   private path(name: keyof typeof RUN_FILES): string {
     return join(this.folder, RUN_FILES[name]);
   }
@@ -200,15 +283,18 @@ class Run {
     const batch = await this.nextBatch();
     const dataReady = performance.now();
     const input = stepBatch(batch);
-    const noise = stepNoise(config.model, config, config.batch, config.seed, state.step);
+    const { batch: size, seed } = config;
+    const noise = stepNoise(config.model, config, size, seed, state.step, this.share);
     const rate = this.schedule.rate(state.step);
     const result = await this.step.update(input, noise, rate);
     const ended = performance.now();
     const fault = lossFault(result, config);
+    this.result = result;
     if (fault !== undefined) return this.handleBadLoss(fault);
 
     this.updateAverage();
     state.position = batch.position;
+    if (!this.writes) return;
     const record = this.record(result, rate, batch, input.tokens, {
       data: (dataReady - started) / 1000,
       step: (ended - dataReady) / 1000,
@@ -254,11 +340,15 @@ class Run {
       logit_scale: scale("logit_scale"),
       ...(multiLabel ? { multi_label_logit_scale: scale(MULTI_LABEL_LOGIT_SCALE) } : {}),
       group_entropy: result.usage.map(entropy),
+      ...(result.groupInformation === undefined
+        ? {}
+        : { group_information: result.groupInformation }),
       tokens,
       skipped_samples: Object.values(batch.skipped ?? {}).reduce((sum, n) => sum + n, 0),
       samples_per_second: this.config.batch / (seconds.data + seconds.step),
       data_seconds: seconds.data,
       step_seconds: seconds.step,
+      ...(result.exchangeSeconds === undefined ? {} : { exchange_seconds: result.exchangeSeconds }),
       time: Date.now() / 1000,
     };
   }
@@ -277,8 +367,17 @@ class Run {
     }
   }
 
-  /** Stops, or goes back to the last checkpoint and leaves the batch out, as configured. */
+  /** Goes back to the last checkpoint, unless the run is to stop. */
   private async handleBadLoss(fault: string): Promise<void> {
+    const { ranks } = this.options;
+    const restore = () => this.restore(fault);
+    Object.assign(this.state, ranks ? await stateForAll(ranks, restore) : await restore());
+    await this.stream!.close();
+    this.stream = this.data.open(this.state.position);
+  }
+
+  /** Stops, or takes the state of the last checkpoint and leaves the batch out, as configured. */
+  private async restore(fault: string): Promise<RunState> {
     const { config, state } = this;
     const [good] = await listCheckpoints(this.path("checkpoints"));
     const where = `${fault} at step ${state.step}`;
@@ -303,8 +402,7 @@ class Run {
     await this.saveState();
     await this.metrics.rewind(state.step);
     await writeEvents(this.path("events"), this.metrics.records);
-    await this.stream!.close();
-    this.stream = this.data.open(state.position);
+    return state;
   }
 
   private evaluationIsDue(): boolean {

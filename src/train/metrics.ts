@@ -27,6 +27,8 @@ export interface StepRecord {
   /** Time spent waiting for data, and in the step. */
   data_seconds: number;
   step_seconds: number;
+  /** Of the step, the time spent waiting for other ranks; with several ranks. */
+  exchange_seconds?: number;
   /** Seconds since 1970. */
   time: number;
   /** Present where the step was followed by an evaluation, 0 to 1. */

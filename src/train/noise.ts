@@ -5,21 +5,28 @@ import type { GroupViTConfig } from "../model/config.js";
 import { Random } from "../random.js";
 import type { TrainingGraphOptions } from "./graphs.js";
 import { dropPathRates, gumbelShapes } from "./graphs.js";
+import type { Share } from "./parallel.js";
 import type { StepNoise } from "./step.js";
 
-/** Gumbel noise and drop-path factors of update `step` for a batch of `batch` pictures. */
+/**
+ * Gumbel noise and drop-path factors of update `step` for a batch of `batch` pictures; of the noise, which is
+ * large, only that of the pictures in `share`. A picture's numbers depend on its place in the whole batch.
+ */
 export function stepNoise(
   config: GroupViTConfig,
   options: Pick<TrainingGraphOptions, "gumbel" | "dropPath">,
   batch: number,
   seed: number,
   step: number,
+  share: Share = { start: 0, count: batch },
 ): StepNoise {
   const noise: StepNoise = {};
   if (options.gumbel) {
     noise.gumbel = gumbelShapes(config).map(([groups, tokens], block) => {
       const random = new Random(`${seed}/${step}/gumbel/${block}`);
-      const data = new Float32Array(batch * groups * tokens); // [batch, groups, tokens]
+      const perPicture = groups * tokens;
+      for (let i = 0; i < share.start * perPicture; i++) random.uniform();
+      const data = new Float32Array(share.count * perPicture); // [share, groups, tokens]
       for (let i = 0; i < data.length; i++) data[i] = random.gumbel();
       return data;
     });

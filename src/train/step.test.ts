@@ -145,23 +145,30 @@ function relativeError(actual: Float32Array, expected: Float32Array, floor = 1e-
 }
 
 describe("the training step", () => {
-  it.each(["hard", "soft"] as const)(
-    "gives the same however the batch of 64 is cut (%s assignment)",
-    async (assignment) => {
+  it.each<Partial<StepOptions>>([
+    { assignment: "hard" },
+    { assignment: "soft" },
+    { assignment: "hard", groupInformation: { nats: 3, weight: 2 } },
+  ])(
+    "gives the same however the batch of 64 is cut (%j)",
+    async (kind) => {
       const { data, noise } = makeBatch(64);
       const whole = state();
-      const expected = await withStep(options(64, { assignment }), whole, (step) =>
+      const expected = await withStep(options(64, kind), whole, (step) =>
         step.gradients(data, noise),
       );
       for (const group of expected.metrics.usage) {
         expect(group.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
       }
-      for (const microBatch of assignment === "hard" ? [1, 7, 16] : [7]) {
+      for (const microBatch of kind.assignment === "hard" ? [1, 7, 16] : [7]) {
         const parts = state();
-        const actual = await withStep(options(64, { assignment, microBatch }), parts, (step) =>
+        const actual = await withStep(options(64, { ...kind, microBatch }), parts, (step) =>
           step.gradients(data, noise),
         );
         expect(Math.abs(actual.metrics.loss / expected.metrics.loss - 1)).toBeLessThan(1e-5);
+        const [told, wanted] = [actual, expected].map(({ metrics }) => metrics.groupInformation);
+        expect(told === undefined).toBe(kind.groupInformation === undefined);
+        expect(Math.abs((told ?? 0) - (wanted ?? 0))).toBeLessThan(1e-5);
         expect([...actual.grads.keys()].sort()).toEqual([...expected.grads.keys()].sort());
         // What is zero but for rounding is measured against the largest of all.
         const largest = Math.max(

@@ -1,6 +1,7 @@
 // One exact training step: encode, head and backward on the engine, then the optimiser; or all towers in one pass
 // when the whole batch fits. The numbers do not depend on how the batch is cut (DESIGN: whole batch).
 
+import type { Ranks } from "../distribute/ranks.js";
 import { toOnnx } from "../graph/onnx.js";
 import type { Tensor } from "../graph/tensor.js";
 import { reachable } from "../graph/tensor.js";
@@ -30,15 +31,16 @@ import {
   muon,
   muonDirection,
 } from "./optimiser.js";
+import { type Share, shareOf, sumGradients } from "./parallel.js";
 
 const BATCH_NORM_MOMENTUM = 0.1;
 const PROJECTORS = ["visual_projection", "text_projection"] as const;
 
 export interface StepOptions extends TrainingGraphOptions {
-  /** Pictures per step, over which the losses couple. */
-  batch: number;
   /** Pictures per pass through the towers; the whole batch in one pass if it is not smaller. */
   microBatch: number;
+  /** The ranks that share each batch; each has the pictures of its share, and the texts of all. */
+  ranks?: Pick<Ranks, "rank" | "size" | "gather" | "sum">;
   optimiser: OptimiserOptions;
   /** Parameters that are updated; default: all. */
   trainable?(name: string): boolean;
@@ -46,7 +48,7 @@ export interface StepOptions extends TrainingGraphOptions {
 
 /** What one step learns from. */
 export interface StepBatch {
-  /** Normalised patches [batch, patches, patch * patch * channels]. */
+  /** Normalised patches [share, patches, patch * patch * channels]; the share is the batch without ranks. */
   patches: Float32Array;
   /** Token ids [batch * (1 + multiLabel), tokens], per picture its caption, then its prompts. */
   ids: Int32Array;
@@ -60,7 +62,7 @@ export interface StepBatch {
 
 /** Random numbers of one step, made outside so that they can be repeated. */
 export interface StepNoise {
-  /** Per grouping block [batch, groups, tokens]; present if gumbel noise is on. */
+  /** Per grouping block [share, groups, tokens]; present if gumbel noise is on. */
   gumbel?: Float32Array[];
   /** [branches, batch] factors, 0 or 1 / (1 - rate); present if drop path is on. */
   dropPath?: Float32Array;
@@ -75,6 +77,10 @@ export interface StepMetrics {
   gradientNorm: number;
   /** Share of tokens per group, for each grouping block. */
   usage: Float32Array[];
+  /** Seconds in which this rank's engine waited for the other ranks; with ranks only. */
+  exchangeSeconds?: number;
+  /** Nats of the batch's patches that its last groups tell apart; where `groupInformation` asks for it. */
+  groupInformation?: number;
 }
 
 /** Everything that a step changes. */
@@ -104,7 +110,13 @@ export class TrainingStep {
     private readonly programs: ReadonlyMap<string, Program>,
     /** Trainable parameters and their shapes. */
     readonly parameters: ReadonlyMap<string, readonly number[]>,
-  ) {}
+  ) {
+    this.share = shareOf(options.batch, options.ranks);
+  }
+
+  private readonly share: Share;
+  /** Seconds of waiting for other ranks in the step at hand. */
+  private waited = 0;
 
   /**
    * Builds the graphs and loads them into the engine.
@@ -127,12 +139,11 @@ export class TrainingStep {
         );
     };
     const perImage = 1 + options.multiLabel;
-    if (options.microBatch >= options.batch) {
+    if (inOnePass(options)) {
       await add("whole", wholeGraph(config, options.batch, options));
     } else {
-      for (const count of new Set(
-        cut(options.batch, options.microBatch).map((part) => part.count),
-      )) {
+      const { count: own } = shareOf(options.batch, options.ranks);
+      for (const count of new Set(cut(own, options.microBatch).map((part) => part.count))) {
         for (const tower of ["image", "text"] as const) {
           const size = tower === "image" ? count : count * perImage;
           await add(`encode ${tower} ${count}`, encodeGraph(config, tower, size, options));
@@ -168,14 +179,14 @@ export class TrainingStep {
     batch: StepBatch,
     noise: StepNoise = {},
   ): Promise<{ metrics: Omit<StepMetrics, "gradientNorm">; grads: Map<string, Float32Array> }> {
-    const results =
-      this.options.microBatch >= this.options.batch
-        ? await this.run("whole", {
-            ...this.imageFeeds(batch, noise, 0, this.options.batch),
-            ...this.textFeeds(batch, 0, this.options.batch),
-            ...this.targetFeeds(batch),
-          })
-        : await this.inParts(batch, noise);
+    this.waited = 0;
+    const results = inOnePass(this.options)
+      ? await this.run("whole", {
+          ...this.imageFeeds(batch, noise, 0, this.options.batch),
+          ...this.textFeeds(batch, 0, this.options.batch),
+          ...this.targetFeeds(batch),
+        })
+      : await this.inParts(batch, noise);
     this.updateRunningStatistics(results);
     const grads = new Map<string, Float32Array>();
     for (const name of this.parameters.keys()) grads.set(name, floats(results, names.grad(name)));
@@ -188,6 +199,8 @@ export class TrainingStep {
         loss: scalar("loss"),
         contrastiveLoss: scalar("contrastive_loss"),
         ...(results.multi_label_loss ? { multiLabelLoss: scalar("multi_label_loss") } : {}),
+        ...(results.group_information ? { groupInformation: scalar("group_information") } : {}),
+        ...(this.options.ranks ? { exchangeSeconds: this.waited } : {}),
         usage,
       },
     };
@@ -254,11 +267,18 @@ export class TrainingStep {
     return program.session.run(all);
   }
 
+  private async wait(exchange: Promise<unknown>): Promise<void> {
+    const began = performance.now();
+    await exchange;
+    this.waited += (performance.now() - began) / 1000;
+  }
+
   /** Encode in parts, head over the whole batch, backward in the same parts. */
   private async inParts(batch: StepBatch, noise: StepNoise): Promise<Feeds> {
     const { config, options } = this;
     const perImage = 1 + options.multiLabel;
-    const parts = cut(options.batch, options.microBatch);
+    const { ranks } = options;
+    const parts = cut(this.share.count, options.microBatch);
     const widths: Record<Tower, number> = {
       image: config.vision.hiddenSize,
       text: config.text.hiddenSize,
@@ -272,15 +292,20 @@ export class TrainingStep {
     const features: Record<string, Float32Array> = {};
     const usage: Feeds = {};
     for (const tower of ["image", "text"] as const) {
-      const all = new Float32Array(options.batch * rows[tower] * widths[tower]);
+      const size = rows[tower] * widths[tower];
+      const all = new Float32Array(options.batch * size);
       for (const { start, count } of parts) {
         const result = await this.run(`encode ${tower} ${count}`, feedsOf(tower, start, count));
-        all.set(floats(result, "features"), start * rows[tower] * widths[tower]);
+        all.set(floats(result, "features"), (this.share.start + start) * size);
         for (const [name, value] of Object.entries(result)) {
-          if (name.startsWith("usage_")) addWeighted(usage, name, value, count / options.batch);
+          if (name !== "features") addWeighted(usage, name, value, count / options.batch);
         }
       }
+      if (ranks) await this.wait(ranks.gather(all));
       features[tower] = all;
+    }
+    for (const { data } of ranks ? Object.values(usage) : []) {
+      await this.wait(ranks!.sum(data as Float32Array));
     }
     const head = await this.run("head", {
       image_features: { shape: [options.batch, widths.image], data: features.image! },
@@ -298,7 +323,7 @@ export class TrainingStep {
         const size = rows[tower] * widths[tower];
         feeds.feature_grads = {
           shape: [count * rows[tower], widths[tower]],
-          data: grads.subarray(start * size, (start + count) * size),
+          data: part(grads, this.share.start + start, count, size),
         };
         for (const [name, shape] of parameters) {
           feeds[names.sum(name)] = sums?.[names.grad(name)] ?? zeros(shape);
@@ -306,8 +331,17 @@ export class TrainingStep {
         sums = await this.run(key, feeds);
       }
       Object.assign(results, sums);
+      if (ranks && sums) await this.wait(sumGradients(ranks, this.trained(sums), batch.ids));
     }
     return results;
+  }
+
+  /** Gradients that the optimiser will use, with their parameters' names and shapes. */
+  private trained(grads: Feeds): [string, Float32Array, readonly number[]][] {
+    return [...this.parameters].flatMap(([name, shape]) => {
+      const grad = grads[names.grad(name)];
+      return grad ? [[name, grad.data as Float32Array, shape] as const] : [];
+    }) as [string, Float32Array, readonly number[]][];
   }
 
   private imageFeeds(batch: StepBatch, noise: StepNoise, start: number, count: number): Feeds {
@@ -315,10 +349,11 @@ export class TrainingStep {
     const { patchSize, numChannels } = config.vision;
     const grid = nativeGrid(config.vision) ** 2;
     const inside = patchSize ** 2 * numChannels;
-    const part = (data: Float32Array, size: number) =>
-      data.subarray(start * size, (start + count) * size);
     const feeds: Feeds = {
-      patches: { shape: [count, grid, inside], data: part(batch.patches, grid * inside) },
+      patches: {
+        shape: [count, grid, inside],
+        data: part(batch.patches, start, count, grid * inside),
+      },
     };
     if (options.gumbel) {
       gumbelShapes(config).forEach(([groups, tokens], index) => {
@@ -326,7 +361,7 @@ export class TrainingStep {
         if (!data) throw new Error(`the step needs gumbel noise for grouping block ${index}`);
         feeds[`gumbel_${index}`] = {
           shape: [count, groups, tokens],
-          data: part(data, groups * tokens),
+          data: part(data, start, count, groups * tokens),
         };
       });
     }
@@ -335,7 +370,7 @@ export class TrainingStep {
       const branches = dropPathBranches(config);
       const data = new Float32Array(branches * count);
       for (let branch = 0; branch < branches; branch++) {
-        const from = branch * options.batch + start;
+        const from = branch * options.batch + this.share.start + start;
         data.set(noise.dropPath.subarray(from, from + count), branch * count);
       }
       feeds.drop_path = { shape: [branches, count, 1, 1], data };
@@ -346,7 +381,7 @@ export class TrainingStep {
   private textFeeds(batch: StepBatch, start: number, count: number): Feeds {
     const perImage = 1 + this.options.multiLabel;
     const { tokens } = batch;
-    const [first, rows] = [start * perImage, count * perImage];
+    const [first, rows] = [(this.share.start + start) * perImage, count * perImage];
     const ends = new Int32Array(rows);
     for (let row = 0; row < rows; row++) ends[row] = row * tokens + batch.ends[first + row]!;
     return {
@@ -418,6 +453,16 @@ export class TrainingStep {
       update("running_var", floats(results, `${name}.variance`), rows / (rows - 1));
     }
   }
+}
+
+/** Whether a step is one graph; ranks meet between the graphs. */
+function inOnePass({ batch, microBatch, ranks }: StepOptions): boolean {
+  return ranks === undefined && microBatch >= batch;
+}
+
+/** `count` items of `size` numbers. */
+function part(data: Float32Array, start: number, count: number, size: number): Float32Array {
+  return data.subarray(start * size, (start + count) * size);
 }
 
 /** Consecutive parts of at most `size`. */

@@ -1,5 +1,6 @@
 // Batches for the training loop, whatever they come from: shards, folders, or drawn on the fly.
 
+import type { Ranks } from "../distribute/ranks.js";
 import { InputError } from "../errors.js";
 import { PROMPT_TEMPLATES } from "../input/prompts.js";
 import { loadCutouts, readAttributions } from "../scenes/cutouts.js";
@@ -9,17 +10,19 @@ import { batches } from "./data/batches.js";
 import { pictureFolder } from "./data/folder.js";
 import type { SampleNouns } from "./data/nouns.js";
 import type { DataPosition } from "./data/order.js";
+import { sharedBatches } from "./data/shared-batches.js";
 import type { SampleSource } from "./data/source.js";
 import { webdataset } from "./data/webdataset.js";
 import type { DrawConfig } from "./draw.js";
 import { drawnStream } from "./drawn-stream.js";
+import { shareOf, withAllTexts } from "./parallel.js";
 import type { StepBatch } from "./step.js";
 
 /** Where a stream stands after a batch: plain JSON, meaningful to the same kind of stream only. */
 export type StreamPosition = unknown;
 
 export interface StreamBatch {
-  /** Normalised [batch, patches, patch * patch * 3]; valid until the next batch is asked for. */
+  /** Normalised [share, patches, patch * patch * 3]; valid until the next batch is asked for. */
   patches: Float32Array;
   /** Token ids, start and end included: [batch][length] and [batch][K][length]. */
   captions: number[][];
@@ -57,13 +60,18 @@ export interface TrainingData {
 }
 
 /**
- * Opens the data of a configuration.
+ * Opens the data of a configuration. With ranks, each makes the pictures of its share of every batch, and
+ * the batches are those of one process.
  *
  * @throws InputError or ConfigError where they are missing or a setting is wrong
  */
-export async function openData(config: TrainConfig, signal?: AbortSignal): Promise<TrainingData> {
+export async function openData(config: TrainConfig, ranks?: Ranks): Promise<TrainingData> {
   const { data } = config;
-  if (data.kind === "scenes" || data.kind === "shapes") return drawnData(config);
+  const all = (stream: BatchStream) => (ranks ? withAllTexts(stream, ranks) : stream);
+  if (data.kind === "scenes" || data.kind === "shapes") {
+    const drawn = drawnData(config, ranks);
+    return { ...drawn, open: (position) => all(drawn.open(position)) };
+  }
   const source: SampleSource =
     data.kind === "webdataset"
       ? webdataset(data.shards)
@@ -74,11 +82,11 @@ export async function openData(config: TrainConfig, signal?: AbortSignal): Promi
     licence: data.licence ?? "as the data set states; not recorded in the configuration",
     credits: [],
     samples: data.kind === "webdataset" ? data.samples : samples,
-    open: (position) => loaderStream(config, source, position, signal),
+    open: (position) => all(loaderStream(config, source, position, ranks)),
   };
 }
 
-function drawnData(config: TrainConfig): TrainingData {
+function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData {
   const { data, model } = config;
   if (data.kind !== "scenes" && data.kind !== "shapes")
     throw new Error(`${data.kind} is not drawn`);
@@ -110,6 +118,7 @@ function drawnData(config: TrainConfig): TrainingData {
     open: (position) =>
       drawnStream(draw, {
         batch: config.batch,
+        share: shareOf(config.batch, ranks),
         workers: config.dataWorkers,
         start: indexOf(position),
       }),
@@ -130,11 +139,12 @@ function loaderStream(
   config: TrainConfig,
   source: SampleSource,
   position: StreamPosition | undefined,
-  signal: AbortSignal | undefined,
+  ranks: Ranks | undefined,
 ): BatchStream {
   const { data, model } = config;
   if (data.kind !== "webdataset" && data.kind !== "folder") throw new Error("nothing to load");
-  const loader = batches(
+  const load = ranks ? sharedBatches(shareOf(config.batch, ranks), ranks.exchange()) : batches;
+  const loader = load(
     {
       source,
       seed: config.seed,
@@ -150,7 +160,6 @@ function loaderStream(
         contextLength: config.textTokens ?? model.text.maxPositionEmbeddings,
       },
       workers: config.dataWorkers,
-      signal,
     },
     position as DataPosition | undefined,
   );

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
+import { FailedTogether } from "../../distribute/ranks.js";
 import { InputError } from "../../errors.js";
 import type { TrainProgress, TrainResult } from "../../train/loop.js";
 import { wholeNumber } from "../options.js";
@@ -51,27 +52,32 @@ async function run(path: string, options: Options): Promise<void> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     throw new InputError(`config ${path}: it cannot be read (${error.code}); check the path`);
   });
-  const { parseTrainConfig } = await import("../../train/config.js");
-  const { train } = await import("../../train/loop.js");
-  const config = parseTrainConfig(text);
-  if (options.threads !== undefined) config.threads = options.threads;
+  const { train } = await import("../../train/train.js");
   const show = progressLine();
   let result: TrainResult;
   try {
-    result = await train({
-      config,
-      folder: options.out,
+    result = await train(text, {
+      out: options.out,
       mode: options.fresh ? "fresh" : options.resume ? "resume" : "auto",
-      ...(options.steps === undefined ? {} : { stopAfter: options.steps }),
+      steps: options.steps,
+      threads: options.threads,
       signal: interruption.signal,
-      onProgress: show,
+      onStep: show,
       onNotice: (notice) => {
         show.clear();
         note(notice);
       },
     });
+  } catch (error) {
+    if (!(error instanceof FailedTogether) || error.toTell) throw error;
+    process.exitCode = 2; // another rank tells why
+    return;
   } finally {
     show.clear();
+  }
+  if (result.rank > 0) {
+    if (interruption.signal.aborted) process.exitCode = 130;
+    return;
   }
   if (!result.finished) {
     note(`checkpoint of step ${result.step} written; the same command goes on from there`);

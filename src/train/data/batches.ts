@@ -77,7 +77,7 @@ export interface TrainingBatch {
 
 const MAX_FAULTS = 100;
 
-function checkedConfig(config: BatchConfig): { prepare: PrepareConfig; shape: number[] } {
+export function checkedConfig(config: BatchConfig): { prepare: PrepareConfig; shape: number[] } {
   const { batchSize, size, layout = "pixels", promptsPerCaption = 3 } = config;
   const whole = (name: string, value: number, low: number, high: number): void => {
     if (!Number.isInteger(value) || value < low || value > high) {
@@ -193,7 +193,7 @@ export async function* batches(
   }
 }
 
-function emptyBatch(shape: number[], report: LoaderReport): Omit<TrainingBatch, "position"> {
+export function emptyBatch(shape: number[], report: LoaderReport): Omit<TrainingBatch, "position"> {
   const pixels = new Float32Array(shape.reduce((product, side) => product * side, 1));
   return { pixels, shape: [...shape], captions: [], prompts: [], nouns: [], samples: [], report };
 }

@@ -8,6 +8,7 @@ import {
   type Compressors,
   parquetMetadataAsync,
   parquetReadObjects,
+  parquetSchema,
   snappyUncompress,
 } from "hyparquet";
 import { InputError } from "../../errors.js";
@@ -168,10 +169,35 @@ const compressors: Compressors = {
   },
 };
 
-async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<TableRecord> {
+/** A Parquet file of which parts are read. */
+export interface ParquetTable {
+  /** Names of the top columns. */
+  readonly columns: readonly string[];
+  /** Rows that are stored together and read at no extra cost; `end` is excluded. */
+  readonly groups: readonly { readonly start: number; readonly end: number }[];
+  /**
+   * Rows of one group.
+   *
+   * @param columns only these; texts that the file does not mark as such are bytes then
+   */
+  rows(start: number, end: number, columns?: readonly string[]): Promise<TableRecord[]>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a Parquet file.
+ *
+ * @throws InputError where it cannot be read, or has row groups that are too large
+ */
+export async function openParquet(path: string): Promise<ParquetTable> {
   const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
     throw new InputError(`${path}: it cannot be read (${error.code}); check the path`);
   });
+  const explained = (error: unknown): never => {
+    if (error instanceof InputError) throw error;
+    const cause = error instanceof Error ? error.message : String(error);
+    throw new InputError(`${path}: it is no readable Parquet file (${cause})`);
+  };
   try {
     const { size } = await handle.stat();
     const file: AsyncBuffer = {
@@ -186,31 +212,48 @@ async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<
       },
     };
     const metadata = await parquetMetadataAsync(file);
-    let rowStart = 0;
+    const groups: { start: number; end: number }[] = [];
+    let start = 0;
     for (const group of metadata.row_groups) {
-      signal?.throwIfAborted();
       const rows = Number(group.num_rows);
-      if (
-        group.total_byte_size > MAX_ROW_GROUP_BYTES ||
-        rowStart + rows > LIMITS.rows ||
-        rows < 0
-      ) {
+      if (group.total_byte_size > MAX_ROW_GROUP_BYTES || start + rows > LIMITS.rows || rows < 0) {
         throw new InputError(
           `${path}: a row group of ${group.total_byte_size} bytes and ${rows} rows is too large; ` +
             "write the table with smaller row groups",
         );
       }
-      const rowEnd = rowStart + rows;
-      yield* await parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors });
-      rowStart = rowEnd;
+      groups.push({ start, end: start + rows });
+      start += rows;
     }
+    return {
+      columns: parquetSchema(metadata).children.map(({ element }) => element.name),
+      groups,
+      rows: (rowStart, rowEnd, columns) =>
+        parquetReadObjects({
+          file,
+          metadata,
+          rowStart,
+          rowEnd,
+          compressors,
+          ...(columns ? { columns: [...columns], utf8: false } : {}),
+        }).catch(explained),
+      close: () => handle.close(),
+    };
   } catch (error) {
-    signal?.throwIfAborted();
-    if (error instanceof InputError) throw error;
-    const cause = error instanceof Error ? error.message : String(error);
-    throw new InputError(`${path}: it is no readable Parquet file (${cause})`);
-  } finally {
     await handle.close();
+    return explained(error);
+  }
+}
+
+async function* readParquet(path: string, signal?: AbortSignal): AsyncGenerator<TableRecord> {
+  const table = await openParquet(path);
+  try {
+    for (const { start, end } of table.groups) {
+      signal?.throwIfAborted();
+      yield* await table.rows(start, end);
+    }
+  } finally {
+    await table.close();
   }
 }
 

@@ -61,7 +61,7 @@ export function slotView({ slots, slotLength }: WorkerStart, slot: number): Floa
   return new Float32Array(slots, slot * slotLength * 4, slotLength);
 }
 
-function startPool(config: PrepareConfig, workers: number, slotCount: number): Pool {
+export function startPool(config: PrepareConfig, workers: number, slotCount: number): Pool {
   if (workers === 0) {
     const prepare = boundedPrepare(preparer(config));
     // Work in this thread ends by itself within milliseconds.

@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import { interpret } from "../../test/support/interpreter.js";
+import * as g from "../graph/build.js";
+import { gradient } from "../graph/gradient.js";
+import { groupInformation } from "./losses.js";
+
+/** Nats of one picture, from its soft assignments [groups][tokens] of each stage. */
+function information(...stages: number[][][]): number {
+  return evaluate(groupInformation(stages.map(assignment)))[0]!;
+}
+
+function assignment(rows: number[][]) {
+  return g.constant(Float32Array.from(rows.flat()), [1, rows.length, rows[0]!.length]);
+}
+
+function evaluate(tensor: ReturnType<typeof g.scalar>): Float64Array {
+  return Float64Array.from(interpret([tensor], {})[0]!.data);
+}
+
+describe("the information of groups", () => {
+  it("is ln n where n groups share the patches equally and surely", () => {
+    const rows = [0, 1, 2, 3].map((group) =>
+      Array.from({ length: 8 }, (_, patch) => (patch % 4 === group ? 1 : 0)),
+    );
+    expect(information(rows)).toBeCloseTo(Math.log(4), 6);
+  });
+
+  it("is 0 where one group takes all, and where all are as likely", () => {
+    expect(
+      information([
+        [1, 1, 1, 1],
+        [0, 0, 0, 0],
+      ]),
+    ).toBeCloseTo(0, 6);
+    expect(
+      information([
+        [0.5, 0.5],
+        [0.5, 0.5],
+      ]),
+    ).toBeCloseTo(0, 6);
+  });
+
+  it("is H(group) - H(group | patch) in between", () => {
+    // Groups (3/4, 1/4) of a quarter each for two patches: 0.5623 nats less (0 + ln 2) / 2.
+    expect(
+      information([
+        [1, 0.5],
+        [0, 0.5],
+      ]),
+    ).toBeCloseTo(0.5623351446 - Math.log(2) / 2, 6);
+  });
+
+  it("counts what all stages together tell apart", () => {
+    const first = [
+      [1, 0, 0, 0],
+      [0, 1, 0, 0],
+      [0, 0, 1, 1],
+    ];
+    const joined = [
+      [1, 1, 0],
+      [0, 0, 1],
+    ];
+    expect(information(first)).toBeCloseTo(1.5 * Math.log(2), 6);
+    expect(information(first, joined)).toBeCloseTo(Math.log(2), 6);
+    expect(information(first, [[1, 1, 1]])).toBeCloseTo(0, 6);
+  });
+
+  it("has a gradient that parts patches that begin to differ", () => {
+    const logits = g.input("logits", "f32", [1, 2, 2]);
+    const [grad] = gradient(g.reduceSum(groupInformation([g.softmax(logits, 1)]), [0], false), [
+      logits,
+    ]);
+    const data = Float64Array.from([0.1, -0.1, -0.1, 0.1]);
+    const [out] = interpret([grad!], { logits: { shape: [1, 2, 2], data } });
+    expect(Array.from(out!.data, Math.sign)).toEqual([1, -1, -1, 1]);
+  });
+});
