@@ -4,7 +4,7 @@
 import { CheckpointError } from "../errors.js";
 import { quote } from "./quote.js";
 
-/** What all compressed entries of one archive may inflate to; PyTorch itself never compresses. */
+/** What all compressed entries of a checkpoint may inflate to; PyTorch itself never compresses. */
 const MAX_INFLATED_BYTES = 2 ** 30;
 /** DEFLATE cannot do better than 1,032 to 1. */
 const MAX_DEFLATE_RATIO = 1032;
@@ -20,6 +20,8 @@ interface ZipEntry {
 export interface ZipArchive {
   /** Entry names in the directory's order. */
   readonly names: readonly string[];
+  /** Bytes of each entry when it is read. */
+  readonly sizes: ReadonlyMap<string, number>;
   /**
    * The bytes of an entry, checked against its CRC-32; a view into the archive where it is stored.
    *
@@ -36,10 +38,11 @@ export function isZip(bytes: Uint8Array): boolean {
 /**
  * Reads the directory of a ZIP archive (zip64 and data descriptors included).
  *
+ * @param maxInflated what all compressed entries may inflate to
  * @throws CheckpointError when the archive is damaged, encrypted, spans disks, holds overlapping
- *   entries or claims to inflate beyond 1 GiB
+ *   entries or claims to inflate beyond the bound
  */
-export function openZip(bytes: Uint8Array): ZipArchive {
+export function openZip(bytes: Uint8Array, maxInflated = MAX_INFLATED_BYTES): ZipArchive {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const directory = findDirectory(bytes, view);
   const entries = new Map<string, ZipEntry>();
@@ -55,7 +58,7 @@ export function openZip(bytes: Uint8Array): ZipArchive {
     ranges.push({ begin: central.local, end: range.end });
     if (central.method === 8) {
       inflated += central.size;
-      if (central.size > MAX_DEFLATE_RATIO * packed.byteLength || inflated > MAX_INFLATED_BYTES) {
+      if (central.size > MAX_DEFLATE_RATIO * packed.byteLength || inflated > maxInflated) {
         throw damaged(`claims ${central.size} bytes for the compressed entry ${quote(name)}`);
       }
     } else if (central.method !== 0 || central.size !== packed.byteLength) {
@@ -70,6 +73,7 @@ export function openZip(bytes: Uint8Array): ZipArchive {
 
   return {
     names: [...entries.keys()],
+    sizes: new Map(Array.from(entries, ([name, { size }]) => [name, size])),
     async read(name) {
       const entry = entries.get(name);
       if (entry === undefined) throw damaged(`lacks the entry ${quote(name)}`);
@@ -241,16 +245,24 @@ async function inflate(entry: ZipEntry, name: string): Promise<Uint8Array> {
  * @throws CheckpointError beyond 4 GiB or 65,534 entries
  */
 export function zipChunks(entries: Iterable<readonly [string, Uint8Array]>): Uint8Array[] {
+  const writer = new ZipWriter();
   const chunks: Uint8Array[] = [];
-  const directory: Uint8Array[] = [];
-  const encoder = new TextEncoder();
-  let offset = 0;
-  for (const [name, bytes] of entries) {
-    const nameBytes = encoder.encode(name);
+  for (const [name, bytes] of entries) chunks.push(...writer.add(name, bytes));
+  return [...chunks, ...writer.end()];
+}
+
+/** The same piece by piece: only the directory is kept. */
+export class ZipWriter {
+  private readonly directory: Uint8Array[] = [];
+  private offset = 0;
+
+  /** The pieces of the next entry. */
+  add(name: string, bytes: Uint8Array): Uint8Array[] {
+    const nameBytes = new TextEncoder().encode(name);
     const crc = crc32(bytes);
     // PyTorch pads with an extra field "FB" filled with "Z".
     const bare = 30 + nameBytes.byteLength + 4;
-    const padding = (64 - ((offset + bare) % 64)) % 64;
+    const padding = (64 - ((this.offset + bare) % 64)) % 64;
     const local = new Uint8Array(bare + padding).fill(0x5a, bare);
     const localView = new DataView(local.buffer);
     localView.setUint32(0, 0x04034b50, true);
@@ -264,28 +276,37 @@ export function zipChunks(entries: Iterable<readonly [string, Uint8Array]>): Uin
     const centralView = new DataView(central.buffer);
     centralView.setUint32(0, 0x02014b50, true);
     setCommonFields(centralView, 6, nameBytes.byteLength, bytes.byteLength, crc);
-    centralView.setUint32(42, offset, true);
+    centralView.setUint32(42, this.offset, true);
     central.set(nameBytes, 46);
-    directory.push(central);
+    this.directory.push(central);
 
-    chunks.push(local, bytes);
-    offset += local.byteLength + bytes.byteLength;
+    this.offset += local.byteLength + bytes.byteLength;
+    return [local, bytes];
   }
-  const size = directory.reduce((sum, central) => sum + central.byteLength, 0);
-  if (offset + size >= 0xffffffff || directory.length >= 0xffff) {
-    throw new CheckpointError(
-      `An archive of ${directory.length} entries and ${offset} bytes is beyond what can be written ` +
-        "(65,534 and 4 GiB); save as safetensors",
-    );
+
+  /**
+   * The directory, which ends the archive.
+   *
+   * @throws CheckpointError beyond 4 GiB or 65,534 entries
+   */
+  end(): Uint8Array[] {
+    const { directory, offset } = this;
+    const size = directory.reduce((sum, central) => sum + central.byteLength, 0);
+    if (offset + size >= 0xffffffff || directory.length >= 0xffff) {
+      throw new CheckpointError(
+        `An archive of ${directory.length} entries and ${offset} bytes is beyond what can be written ` +
+          "(65,534 and 4 GiB); save as safetensors",
+      );
+    }
+    const end = new Uint8Array(22);
+    const view = new DataView(end.buffer);
+    view.setUint32(0, 0x06054b50, true);
+    view.setUint16(8, directory.length, true);
+    view.setUint16(10, directory.length, true);
+    view.setUint32(12, size, true);
+    view.setUint32(16, offset, true);
+    return [...directory, end];
   }
-  const end = new Uint8Array(22);
-  const view = new DataView(end.buffer);
-  view.setUint32(0, 0x06054b50, true);
-  view.setUint16(8, directory.length, true);
-  view.setUint16(10, directory.length, true);
-  view.setUint32(12, size, true);
-  view.setUint32(16, offset, true);
-  return [...chunks, ...directory, end];
 }
 
 /** The fields that local and central headers share, from "version needed" on. */

@@ -10,7 +10,7 @@ import { isUrl, shorten } from "../input/source.js";
 import { glob, isGlob, walk } from "./glob.js";
 
 /** Whether a text is an address rather than a path. */
-const isAddress = (text: string): boolean => isUrl(text);
+export const isAddress = (text: string): boolean => isUrl(text);
 
 /** One picture of a batch. */
 export interface Source {
@@ -27,6 +27,12 @@ const PICTURE = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif)$/i;
 /** What this program writes: a second run over a folder must not segment the results of the first. */
 const OWN_OUTPUT =
   /\.(mask|overlay|groups|(input|pred|all_groups|first_group|final_group|input_pred|input_pred_label))\.png$/i;
+
+/** Whether a search takes a file: pictures, without those that this program wrote. */
+export function isPictureFile(file: string): boolean {
+  return PICTURE.test(file) && !OWN_OUTPUT.test(file);
+}
+
 const MAX_LIST_BYTES = 64 << 20;
 /** File systems take 255 bytes; the rest is for endings and numbers. */
 const MAX_NAME_BYTES = 200;
@@ -62,9 +68,7 @@ async function expand(arg: string, lists: boolean): Promise<string[]> {
   if (arg === "-" || isAddress(arg)) return [arg];
   const found = await stat(arg).catch(() => undefined);
   if (found?.isDirectory()) {
-    const pictures = (await walk(arg)).filter(
-      (file) => PICTURE.test(file) && !OWN_OUTPUT.test(file),
-    );
+    const pictures = (await walk(arg)).filter(isPictureFile);
     if (pictures.length === 0) {
       throw new InputError(
         `folder ${shorten(arg)}: no pictures in it (jpg, png, webp, gif, tiff, avif); give another`,

@@ -4,8 +4,8 @@
 import { type FileHandle, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import { InputError } from "../errors.js";
-import type { MeasureRecord } from "./pool.js";
 import { type Protocol, protocolChanges } from "./protocol.js";
+import type { MeasureRecord } from "./worker.js";
 
 /** What the records of a ledger have in common. */
 export interface LedgerHead {

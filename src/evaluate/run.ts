@@ -13,7 +13,7 @@ import { resolveModel } from "../platform.node.js";
 import type { ClassificationSet, SegmentationSet } from "./dataset.js";
 import { Ledger } from "./ledger.js";
 import type { ClassificationRecord, SegmentationRecord } from "./measure.js";
-import { runPool } from "./pool.js";
+import { forEachConcurrently, ProcessEnded, ProcessPool } from "./pool.js";
 import {
   authorsSegmentation,
   type Protocol,
@@ -23,6 +23,7 @@ import {
 } from "./protocol.js";
 import type { EvaluationResult } from "./result.js";
 import { summariseLabels, summariseMasks } from "./summary.js";
+import type { MeasureRecord, MeasureStart, MeasureTask } from "./worker.js";
 
 export type EvaluationSet = SegmentationSet | ClassificationSet;
 
@@ -138,26 +139,34 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
     await mkdir(folder, { recursive: true });
   }
   const processes = options.processes ?? availableParallelism();
-  const start = {
+  const start: MeasureStart = {
     model: model.source,
     dtype,
     protocol,
     root: set.root,
     ...(set.kind === "segmentation" ? { set: headOf(set) } : {}),
   };
+  const pool = new ProcessPool<MeasureTask, MeasureRecord>(
+    new URL("./worker.js", import.meta.url),
+    start,
+    processes,
+  );
   let done = set.samples.length - jobs.length;
   try {
-    await runPool(
-      start,
+    await forEachConcurrently(
       jobs,
-      processes,
-      async (record) => {
-        await ledger.add(record);
+      pool.capacity,
+      async (job) => {
+        await ledger.add(await pool.run(job));
         options.onProgress?.(++done, set.samples.length);
       },
       signal,
     );
+  } catch (error) {
+    if (!(error instanceof ProcessEnded)) throw error;
+    throw new Error(`${error.message}; run the command again: finished pictures are kept`);
   } finally {
+    pool.close();
     await ledger.close();
   }
   const seconds = (performance.now() - began) / 1000;

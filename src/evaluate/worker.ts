@@ -1,23 +1,46 @@
 // Entry of the processes that evaluate: each has an engine of its own and works on one picture at a
-// time. `pool.ts` starts them and speaks to them.
+// time. `run.ts` gives them their pictures.
 
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
+import type { LoadOptions } from "../groupvit.js";
 import { GroupViT } from "../index.js";
 import type { LabelledSample, MaskedSample } from "./dataset.js";
-import { measureLabel, measureMask } from "./measure.js";
-import type { WorkerJob, WorkerReply, WorkerStart } from "./pool.js";
+import {
+  type ClassificationRecord,
+  measureLabel,
+  measureMask,
+  type SegmentationRecord,
+  type SetHead,
+} from "./measure.js";
+import { serveTasks } from "./pool.js";
+import type { Protocol } from "./protocol.js";
 
-let start: WorkerStart | undefined;
+export interface MeasureStart {
+  model: string | undefined;
+  dtype: LoadOptions["dtype"];
+  protocol: Protocol;
+  root: string;
+  /** For segmentation. */
+  set?: SetHead;
+}
+
+export interface MeasureTask {
+  sample: MaskedSample | LabelledSample;
+  /** File for the predicted map. */
+  save?: string;
+}
+
+export type MeasureRecord = SegmentationRecord | ClassificationRecord;
+
+let start: MeasureStart | undefined;
 let model: GroupViT | undefined;
 let words: Float32Array | undefined;
 /** One after another: pictures wait here while one is in work. */
-let last: Promise<void> = Promise.resolve();
+let last: Promise<unknown> = Promise.resolve();
 
-const send = (reply: WorkerReply) => process.send!(reply);
-
-async function load(message: WorkerStart): Promise<void> {
+async function load(message: MeasureStart): Promise<void> {
   start = message;
   // One thread each: sums within the engine round alike, whatever the number of processes.
   model = await GroupViT.load(message.model, { dtype: message.dtype, threads: 1 });
@@ -25,22 +48,18 @@ async function load(message: WorkerStart): Promise<void> {
   if (protocol.task === "classification") {
     words = await model.embedLabels(protocol.words, protocol.prompts);
   }
-  send({ kind: "ready" });
 }
 
-async function work({ task, sample, save }: WorkerJob): Promise<void> {
+async function measure({ sample, save }: MeasureTask): Promise<MeasureRecord> {
   const { protocol, set } = start!;
-  const record =
-    protocol.task === "segmentation"
-      ? await measureMask(
-          model!,
-          sample as MaskedSample,
-          protocol,
-          set!,
-          save === undefined ? undefined : (png) => writeFileAtomic(save, png),
-        )
-      : await label(sample as LabelledSample);
-  send({ kind: "done", task, record });
+  if (protocol.task === "classification") return label(sample as LabelledSample);
+  return measureMask(
+    model!,
+    sample as MaskedSample,
+    protocol,
+    set!,
+    save === undefined ? undefined : (png) => writeFileAtomic(save, png),
+  );
 }
 
 async function label({ name, picture, label }: LabelledSample) {
@@ -59,13 +78,8 @@ async function readPart({ shard, offset, length }: Exclude<LabelledSample["pictu
   }
 }
 
-process.on("message", (message: WorkerStart | WorkerJob) => {
-  last = last
-    .then(() => (message.kind === "start" ? load(message) : work(message)))
-    .catch((error: Error) => {
-      const task = message.kind === "start" ? undefined : message.task;
-      send({ kind: "failed", task, name: error.name, message: error.message });
-    });
+serveTasks(load, (task: MeasureTask) => {
+  const own = last.then(() => measure(task));
+  last = own.catch(() => {});
+  return own;
 });
-// The parent is gone: nobody wants the results.
-process.on("disconnect", () => process.exit());

@@ -62,18 +62,34 @@ export function encodeLabelPng(source: ValueMap, palette: Uint8Array): Uint8Arra
       rows[start + 2 * x + 1] = value & 255;
     }
   }
-  const header = new Uint8Array(13);
-  const view = new DataView(header.buffer);
+  return deep
+    ? packPng({ width, height, depth: 16, colourType: GREY }, rows)
+    : packPng({ width, height, depth: 8, colourType: PALETTE }, rows, palette);
+}
+
+/**
+ * A PNG file of rows that have their filter byte in front.
+ *
+ * @param palette R, G, B bytes, for colour type 3
+ */
+export function packPng(header: PngHeader, rows: Uint8Array, palette?: Uint8Array): Uint8Array {
+  const { width, height, depth, colourType } = header;
+  const bytes = new Uint8Array(13);
+  const view = new DataView(bytes.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header[8] = deep ? 16 : 8;
-  header[9] = deep ? 0 : 3;
+  bytes.set([depth, colourType], 8);
+  const step = pixelBytes(header);
+  const stride = rowBytes(header) + 1;
   // The value before is tried first: its short distance codes in fewer bits.
   const distances = [step, stride, stride + step, stride - step];
-  const chunks = [chunk("IHDR", header)];
-  if (!deep) chunks.push(chunk("PLTE", palette));
-  chunks.push(chunk("IDAT", zlibCompress(rows, distances)), chunk("IEND", new Uint8Array(0)));
-  return concatenate([Uint8Array.from(SIGNATURE), ...chunks]);
+  return concatenate([
+    Uint8Array.from(SIGNATURE),
+    chunk("IHDR", bytes),
+    ...(palette ? [chunk("PLTE", palette)] : []),
+    chunk("IDAT", zlibCompress(rows, distances)),
+    chunk("IEND", new Uint8Array(0)),
+  ]);
 }
 
 function chunk(type: string, data: Uint8Array): Uint8Array {
@@ -111,11 +127,58 @@ export interface DecodedLabelPng extends ValueMap {
  * @throws InputError naming what is wrong with the file
  */
 export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng> {
+  const { header, palette, rows } = await unpackPng(bytes, LABEL_DEPTHS);
+  const { width, height } = header;
+  const map = unpack(rows, header);
+  if (header.colourType === PALETTE) countValues({ width, height, map }, palette.length / 3);
+  return { width, height, map, palette };
+}
+
+/** What the first chunk of a file says. */
+export interface PngHeader {
+  readonly width: number;
+  readonly height: number;
+  /** Bits a sample. */
+  readonly depth: number;
+  /** 0 grey, 2 RGB, 3 palette, 6 RGBA. */
+  readonly colourType: number;
+}
+
+const GREY = 0;
+const PALETTE = 3;
+/** Samples a pixel, by colour type. */
+const SAMPLES: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 6: 4 };
+/** Bits a sample that are read, by colour type. */
+const LABEL_DEPTHS: Readonly<Record<number, readonly number[]>> = {
+  [GREY]: [1, 2, 4, 8, 16],
+  [PALETTE]: [1, 2, 4, 8],
+};
+
+/** Bytes from a pixel to the next, at least 1: what filters look back by. */
+function pixelBytes({ depth, colourType }: PngHeader): number {
+  return Math.max(1, (depth * SAMPLES[colourType]) / 8);
+}
+
+/** Bytes of a row without its filter byte. */
+function rowBytes({ width, depth, colourType }: PngHeader): number {
+  return Math.ceil((width * depth * SAMPLES[colourType]) / 8);
+}
+
+/**
+ * Reads a PNG file that is not interlaced to rows that have a byte without meaning in front.
+ *
+ * @param depths bits a sample that are taken, for each colour type that is
+ * @throws InputError naming what is wrong with the file
+ */
+export async function unpackPng(
+  bytes: Uint8Array,
+  depths: Readonly<Record<number, readonly number[]>>,
+): Promise<{ header: PngHeader; palette: Uint8Array; rows: Uint8Array }> {
   if (bytes.length < 8 || SIGNATURE.some((byte, i) => bytes[i] !== byte)) {
     throw new InputError("PNG signature missing: give a PNG file.");
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let header: Header | undefined;
+  let header: PngHeader | undefined;
   let palette = new Uint8Array(0);
   const data: Uint8Array<ArrayBuffer>[] = [];
   let at = 8;
@@ -134,7 +197,7 @@ export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng
     if ((header === undefined) !== (type === "IHDR")) {
       throw new InputError("PNG header: give a file with exactly one IHDR chunk, the first.");
     }
-    if (type === "IHDR") header = readHeader(body);
+    if (type === "IHDR") header = readHeader(body, depths);
     else if (type === "PLTE") {
       if (length === 0 || length % 3 !== 0 || length > 768 || palette.length > 0) {
         throw new InputError(`PNG palette of ${length} bytes: give one of 3 to 768, 3 a colour.`);
@@ -148,28 +211,20 @@ export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng
     at += 12 + length;
   }
   if (header === undefined) throw new InputError("PNG header missing: give a PNG file.");
-  if (header.colourType === 3 && palette.length === 0) {
+  if (header.colourType !== PALETTE) palette = new Uint8Array(0);
+  else if (palette.length === 0) {
     throw new InputError("PNG palette missing: a palette PNG needs a PLTE chunk.");
   }
-  const { width, height, depth } = header;
-  const rowBytes = Math.ceil((width * depth) / 8);
-  const rows = await inflate(data, height * (rowBytes + 1));
-  unfilter(rows, height, rowBytes, depth === 16 ? 2 : 1);
-  const map = unpack(rows, width, height, depth, rowBytes);
-  if (header.colourType === 3) countValues({ width, height, map }, palette.length / 3);
-  return { width, height, map, palette: header.colourType === 3 ? palette : new Uint8Array(0) };
+  const length = rowBytes(header);
+  const rows = await inflate(data, header.height * (length + 1));
+  unfilter(rows, header.height, length, pixelBytes(header));
+  return { header, palette, rows };
 }
 
-interface Header {
-  width: number;
-  height: number;
-  /** Bits a sample. */
-  depth: number;
-  /** 0 grey, 3 palette. */
-  colourType: number;
-}
-
-function readHeader(body: Uint8Array): Header {
+function readHeader(
+  body: Uint8Array,
+  allowed: Readonly<Record<number, readonly number[]>>,
+): PngHeader {
   if (body.length !== 13) throw new InputError(`PNG header of ${body.length} bytes: it has 13.`);
   const view = new DataView(body.buffer, body.byteOffset, 13);
   const width = view.getUint32(0);
@@ -181,10 +236,9 @@ function readHeader(body: Uint8Array): Header {
   if (width * height > MAX_PIXELS) {
     throw new InputError(`PNG size ${width} x ${height}: at most ${MAX_PIXELS} pixels are read.`);
   }
-  const depths = colourType === 3 ? [1, 2, 4, 8] : colourType === 0 ? [1, 2, 4, 8, 16] : [];
-  if (!depths.includes(depth)) {
+  if (!allowed[colourType]?.includes(depth)) {
     throw new InputError(
-      `PNG colour type ${colourType} with ${depth} bits: a label map is a palette or grey PNG.`,
+      `PNG colour type ${colourType} with ${depth} bits: give one of ${describe(allowed)}.`,
     );
   }
   if (compression !== 0 || filter !== 0) {
@@ -192,6 +246,14 @@ function readHeader(body: Uint8Array): Header {
   }
   if (interlace !== 0) throw new InputError("PNG is interlaced: save it without interlacing.");
   return { width, height, depth, colourType };
+}
+
+/** "grey (1, 8 bits) or palette (8 bits)". */
+function describe(allowed: Readonly<Record<number, readonly number[]>>): string {
+  const names: Readonly<Record<number, string>> = { 0: "grey", 2: "RGB", 3: "palette", 6: "RGBA" };
+  return Object.entries(allowed)
+    .map(([type, depths]) => `${names[Number(type)]} (${depths.join(", ")} bits)`)
+    .join(" or ");
 }
 
 /** Inflates a zlib stream to exactly `size` bytes, and stops as soon as it gives more. */
@@ -249,17 +311,13 @@ function unfilter(rows: Uint8Array, height: number, rowBytes: number, step: numb
   }
 }
 
-function unpack(
-  rows: Uint8Array,
-  width: number,
-  height: number,
-  depth: number,
-  rowBytes: number,
-): Uint8Array | Uint16Array {
+function unpack(rows: Uint8Array, header: PngHeader): Uint8Array | Uint16Array {
+  const { width, height, depth } = header;
+  const stride = rowBytes(header) + 1;
   const map = depth === 16 ? new Uint16Array(width * height) : new Uint8Array(width * height);
   const mask = (1 << Math.min(depth, 8)) - 1;
   for (let y = 0; y < height; y++) {
-    const row = y * (rowBytes + 1) + 1;
+    const row = y * stride + 1;
     for (let x = 0; x < width; x++) {
       const bit = x * depth;
       const byte = rows[row + (bit >> 3)];

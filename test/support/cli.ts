@@ -20,7 +20,8 @@ beforeAll(async () => {
   await build();
 }, 300_000);
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+/** The compiled command line. */
+export const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 /** Small towers with CLIP's whole vocabulary, so that any word can be asked for. */
 const CONFIG: GroupViTConfig = {
@@ -100,18 +101,22 @@ export interface RunOptions {
   started?(child: ChildProcess): void;
 }
 
+/** Caches are in the working folder, and nothing is asked of the real Hub. */
+export function cliEnvironment(cwd: string): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? "",
+    HOME: cwd,
+    GROUPVIT_CACHE: join(cwd, ".cache-groupvit"),
+    HF_HOME: join(cwd, ".cache-hf"),
+    HF_ENDPOINT: "http://127.0.0.1:9",
+  };
+}
+
 /** Runs `groupvit` to its end; caches are in the working folder, and nothing is asked of the real Hub. */
 export async function groupvit(args: readonly string[], options: RunOptions): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
     cwd: options.cwd,
-    env: {
-      PATH: process.env.PATH ?? "",
-      HOME: options.cwd,
-      GROUPVIT_CACHE: join(options.cwd, ".cache-groupvit"),
-      HF_HOME: join(options.cwd, ".cache-hf"),
-      HF_ENDPOINT: "http://127.0.0.1:9",
-      ...options.env,
-    },
+    env: { ...cliEnvironment(options.cwd), ...options.env },
   });
   options.started?.(child);
   let stdout = "";

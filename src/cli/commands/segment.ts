@@ -1,8 +1,7 @@
 // groupvit segment: gives every pixel of the pictures one of the words.
 
-import { Command, Option } from "commander";
-import { InputError } from "../../errors.js";
-import type { EncodeOptions, SegmentOptions } from "../../index.js";
+import { Command } from "commander";
+import type { SegmentOptions } from "../../index.js";
 import { runBatch } from "../batch.js";
 import { npy } from "../npy.js";
 import {
@@ -15,28 +14,19 @@ import {
   type ModelOptions,
   modelName,
   type PictureOptions,
-  promptsOption,
   requireLabels,
-  share,
-  wholeNumber,
 } from "../options.js";
 import { makeFolder, writeInto } from "../output.js";
+import { addSegmentOptions, chooseBackground, type SegmentCliOptions } from "../segment-options.js";
 import { findSources } from "../sources.js";
 import { interruption } from "../terminal.js";
 import { segmentationText } from "../text.js";
 
 const SAVED = ["mask", "overlay", "labels", "groups", "scores"] as const;
 
-interface Options extends ModelOptions, LabelOptions, PictureOptions {
+interface Options extends ModelOptions, LabelOptions, PictureOptions, SegmentCliOptions {
   out: string;
   save: (typeof SAVED)[number][];
-  mode?: EncodeOptions["mode"];
-  shortSide?: number;
-  background?: SegmentOptions["background"];
-  backgroundWords?: string;
-  threshold?: number;
-  prompts?: SegmentOptions["prompts"];
-  topK?: number;
 }
 
 export function segmentCommand(): Command {
@@ -52,36 +42,8 @@ export function segmentCommand(): Command {
       "--save <list>",
       `what to write: ${SAVED.join(",")} (default: mask,overlay)`,
       listOf(SAVED),
-    )
-    .addOption(
-      new Option(
-        "--mode <mode>",
-        "one window over the picture, or overlapping square ones, slower and finer (default: whole)",
-      ).choices(["whole", "slide"]),
-    )
-    .option(
-      "--short-side <pixels>",
-      "short side at which the picture is encoded (default: the model's)",
-      wholeNumber(1, 4096),
-    )
-    .addOption(
-      new Option(
-        "--background <kind>",
-        "which pixels take no label, those of low score or those won by other words (default: none)",
-      ).choices(["none", "threshold", "words"]),
-    )
-    .option("--background-words <list>", "words that stand for background", String)
-    .option(
-      "--threshold <number>",
-      "scores below it, 0 to 1, are background (default: 0.95, or the vocabulary's)",
-      share,
-    )
-    .addOption(promptsOption("simple"))
-    .option(
-      "--top-k <n>",
-      "how many labels, those nearest to the picture, may win (default: 5)",
-      wholeNumber(1, 100_000),
     );
+  addSegmentOptions(command);
   addPictureOptions(addModelOptions(command));
   return command
     .addHelpText(
@@ -167,29 +129,4 @@ async function run(pictures: string[], options: Options): Promise<void> {
     return { json, text: await segmentationText(source.file, result, written) };
   });
   await model.release();
-}
-
-/** Which pixels are background: what the user says, else what the vocabulary was published with. */
-function chooseBackground(
-  { background, backgroundWords, threshold }: Options,
-  preset: { background: boolean; threshold?: number } | undefined,
-): Pick<SegmentOptions, "background" | "backgroundWords" | "threshold"> {
-  const kind =
-    background ??
-    (backgroundWords !== undefined
-      ? "words"
-      : threshold !== undefined || preset?.background
-        ? "threshold"
-        : "none");
-  if (kind !== "threshold" && threshold !== undefined) {
-    throw new InputError("--threshold: it has a meaning only with --background threshold");
-  }
-  if (kind !== "words" && backgroundWords !== undefined) {
-    throw new InputError("--background-words: they have a meaning only with --background words");
-  }
-  if (kind === "words" && backgroundWords === undefined) {
-    throw new InputError('--background words: needs --background-words, such as "sky, ground"');
-  }
-  if (kind === "threshold") return { background: kind, threshold: threshold ?? preset?.threshold };
-  return { background: kind, backgroundWords };
 }

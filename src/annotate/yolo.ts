@@ -1,0 +1,160 @@
+// YOLO segmentation labels: a text file a picture with one polygon a line, and data.yaml, which names
+// the classes.
+
+import { quote } from "../checkpoint/quote.js";
+import { InputError } from "../errors.js";
+import type { LabelMap } from "../output/label-map.js";
+import { joinHoles } from "./join-holes.js";
+import { Canvas, checkNames } from "./picture.js";
+import { labelPolygons } from "./polygons.js";
+import { ringsLoss } from "./rasterise.js";
+
+export interface YoloLabels {
+  /**
+   * A line for each region, `class x1 y1 x2 y2 ...`: classes count from 0 in the order of the labels,
+   * coordinates go from 0 to 1 of the picture's width and height, with six decimals. Holes are joined
+   * to what is around them. Large regions come first.
+   */
+  readonly text: string;
+  /** What each label keeps: the IoU of its mask and its polygons as they are written. */
+  readonly iou: readonly number[];
+}
+
+/**
+ * The labels of a picture as polygons.
+ *
+ * @param tolerance how far polygons may leave the exact outlines, in pixels
+ * @throws InputError when sizes do not fit, or for more than 2^20 outlines
+ */
+export function encodeYolo(result: LabelMap, tolerance = 0): YoloLabels {
+  const { width, height } = result;
+  const lines: { text: string; area: number }[] = [];
+  const iou = labelPolygons(result, tolerance).map(({ area, polygons }, i) => {
+    const written = polygons.map((polygon) => {
+      const ring = joinHoles(polygon).map((v, k) => toShare(v, k % 2 === 0 ? width : height));
+      lines.push({ text: `${i} ${ring.join(" ")}\n`, area: polygon.area });
+      return ring.map((share, k) => share * (k % 2 === 0 ? width : height));
+    });
+    return ringsLoss(result, i + (result.background ? 1 : 0), area, written);
+  });
+  lines.sort((a, b) => b.area - a.area);
+  return { text: lines.map(({ text }) => text).join(""), iou };
+}
+
+/** With at most six decimals, as numbers of that size never need an exponent. */
+function toShare(position: number, side: number): number {
+  return Math.round((position / side) * 1e6) / 1e6;
+}
+
+/**
+ * Reads the polygons of a picture; later ones cover earlier ones.
+ *
+ * @param picture its size in pixels, and the names of the classes
+ * @throws InputError naming the line that is wrong
+ */
+export function decodeYolo(
+  text: string,
+  { width, height, labels }: Pick<LabelMap, "width" | "height" | "labels">,
+): LabelMap {
+  const canvas = new Canvas("YOLO labels", width, height, labels);
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === "") continue;
+    const fail = (fault: string): InputError =>
+      new InputError(`YOLO labels, line ${i + 1}: ${fault}`);
+    const [label, ...shares] = line.trim().split(/\s+/);
+    if (!/^\d{1,6}$/.test(label) || Number(label) >= labels.length) {
+      throw fail(`class ${quote(label)} has no name; use 0 to ${labels.length - 1}`);
+    }
+    if (shares.length < 6 || shares.length % 2 !== 0) {
+      throw fail(`${shares.length} coordinates are no polygon; give x and y of 3 corners or more`);
+    }
+    const ring = shares.map((share, k) => {
+      // No number that Number() takes but files do not hold: hexadecimal, "Infinity".
+      const value = /^[\d.]+(e-?\d+)?$/i.test(share) ? Number(share) : Number.NaN;
+      if (!(value >= 0 && value <= 1)) {
+        throw fail(`coordinate ${quote(share)}; give shares of the picture from 0 to 1`);
+      }
+      return value * (k % 2 === 0 ? width : height);
+    });
+    canvas.fillRings([ring], Number(label));
+  }
+  return canvas.result;
+}
+
+/**
+ * The file data.yaml of a data set whose pictures lie in `images/train` and `images/val` beside it.
+ *
+ * @throws InputError for names given twice or with half a character
+ */
+export function encodeYoloNames(labels: readonly string[]): string {
+  checkNames("YOLO names", labels);
+  const names = labels.map((label, i) => `  ${i}: "${label.replace(UNSAFE, escapeCharacter)}"\n`);
+  return `train: images/train\nval: images/val\nnames:\n${names.join("")}`;
+}
+
+/** What double-quoted YAML cannot hold as it is, or what an editor would not show. */
+const UNSAFE = /["\\]|[^ \p{L}\p{M}\p{N}\p{P}\p{S}]/gu;
+
+function escapeCharacter(character: string): string {
+  if (character === '"' || character === "\\") return `\\${character}`;
+  const code = (character.codePointAt(0) ?? 0).toString(16);
+  return code.length > 4 ? `\\U${code.padStart(8, "0")}` : `\\u${code.padStart(4, "0")}`;
+}
+
+/**
+ * Reads the names of data.yaml, where they stand as lines `0: name` below `names:`, the names plain or
+ * in quotes.
+ *
+ * @throws InputError when they do not, or a number is missing
+ */
+export function decodeYoloNames(text: string): string[] {
+  const lines = text.split(/\r?\n/);
+  const start = lines.findIndex((line) => /^names:\s*(#.*)?$/.test(line));
+  if (start < 0) throw new InputError('data.yaml: no "names:" alone on a line; put it there');
+  const names: string[] = [];
+  for (const line of lines.slice(start + 1)) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    if (!/^\s/.test(line)) break;
+    const [, number, scalar] = /^\s+(\d{1,6}):\s(.*)$/.exec(line) ?? [];
+    if (Number(number) !== names.length) {
+      throw new InputError(`data.yaml: ${quote(line)} is not "${names.length}: name"; write it so`);
+    }
+    names.push(readScalar(scalar.trim()));
+  }
+  checkNames("data.yaml", names);
+  return names;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "0": "\0",
+  a: "\x07",
+  b: "\b",
+  t: "\t",
+  n: "\n",
+  v: "\v",
+  f: "\f",
+  r: "\r",
+  e: "\x1b",
+  '"': '"',
+  "/": "/",
+  "\\": "\\",
+};
+
+function readScalar(scalar: string): string {
+  const [, double] = /^"((?:[^"\\]|\\.)*)"\s*(?:#.*)?$/.exec(scalar) ?? [];
+  if (double !== undefined) {
+    return double.replace(/\\(x..|u.{4}|U.{8}|.)/gsu, (whole, code: string) => {
+      const point = /^.[\da-f]+$/i.test(code) ? Number.parseInt(code.slice(1), 16) : -1;
+      if (code.length > 1 && point >= 0 && point <= 0x10ffff) return String.fromCodePoint(point);
+      if (code.length === 1 && Object.hasOwn(ESCAPES, code)) return ESCAPES[code];
+      throw new InputError(`data.yaml: escape ${quote(whole)} is unknown; write the character`);
+    });
+  }
+  const [, single] = /^'((?:[^']|'')*)'\s*(?:#.*)?$/.exec(scalar) ?? [];
+  if (single !== undefined) return single.replaceAll("''", "'");
+  const plain = scalar.replace(/(^|\s)#.*$/, "").trimEnd();
+  if (plain === "" || /^["'[\]{}&*!|>%@`,?-]/.test(plain) || /:\s|:$/.test(plain)) {
+    throw new InputError(`data.yaml: name ${quote(scalar)} is no plain text; put it in quotes`);
+  }
+  return plain;
+}
