@@ -23,6 +23,8 @@ import { logitScaleFactor } from "./segment/affinity.js";
 import type { Background } from "./segment/decode.js";
 import { decode } from "./segment/decode.js";
 import type { AssignmentKind, WindowEncoding } from "./segment/encoding.js";
+import type { Explanation } from "./segment/explain.js";
+import { DEFAULT_TOP_K, explain } from "./segment/explain.js";
 import { groupMap } from "./segment/groups.js";
 import type { GroupNode } from "./segment/hierarchy.js";
 import { hierarchy } from "./segment/hierarchy.js";
@@ -81,6 +83,9 @@ export interface SegmentOptions {
   assignment?: AssignmentKind;
   signal?: AbortSignal;
 }
+
+/** What moves the labels: all options of `segment` but what it returns besides. */
+export type ExplainOptions = Omit<SegmentOptions, "pixelScores">;
 
 /** A segmented picture at its original size. */
 export interface Segmentation {
@@ -193,9 +198,7 @@ export class GroupViTBase<Source> {
     const { shortSide = this.processor.segmentationShortSide, mode = "whole", signal } = options;
     const { flip = false, scales = [1] } = options;
     const { patchSize } = this.config.vision;
-    if (!Number.isInteger(shortSide) || shortSide < patchSize || shortSide > 4096) {
-      throw new InputError(`shortSide: ${shortSide} is out of range; give ${patchSize} to 4096`);
-    }
+    this.checkShortSide(shortSide);
     const view = segmentationView(picture, shortSide);
     const crop = mode === "slide" ? shortSide : Math.max(view.width, view.height);
     const stride = mode === "slide" ? Math.max(1, Math.floor(shortSide / 2)) : crop;
@@ -211,7 +214,8 @@ export class GroupViTBase<Source> {
         for (const mirrored of flip ? [false, true] : [false]) {
           signal?.throwIfAborted();
           const part = parts.slice(start, start + batch);
-          const encodings = await this.encodeWindows(scaled, part, mirrored);
+          const crops = part.map((window) => cropped(scaled, window));
+          const encodings = await this.encodeWindows(crops, mirrored);
           // What was encoded finer or coarser lies where the window lies.
           for (const [i, encoding] of encodings.entries()) {
             placed.push({ window: windows[start + i]!, encoding });
@@ -220,6 +224,47 @@ export class GroupViTBase<Source> {
       }
     }
     return new EncodedPicture(this, picture, view, placed);
+  }
+
+  /**
+   * Encodes pictures with one window each; those whose resized views are of one size go through the
+   * image tower together. Sums within the engine round otherwise than in `encode`: numbers differ from
+   * its in the last bits, and a pixel between two groups may change sides.
+   *
+   * @param shortSide as in `EncodeOptions`
+   * @returns the encoded pictures in the order given
+   */
+  async encodeMany(
+    pictures: readonly Picture[],
+    { shortSide = this.processor.segmentationShortSide }: Pick<EncodeOptions, "shortSide"> = {},
+  ): Promise<EncodedPicture[]> {
+    this.checkShortSide(shortSide);
+    const { patchSize } = this.config.vision;
+    const views = pictures.map((picture) => segmentationView(picture, shortSide));
+    const sizes = new Map<string, number[]>();
+    for (const [i, { width, height }] of views.entries()) {
+      const key = `${width} x ${height}`;
+      sizes.set(key, [...(sizes.get(key) ?? []), i]);
+    }
+    const encoded = new Array<EncodedPicture>(pictures.length);
+    for (const members of sizes.values()) {
+      const { width, height } = views[members[0]!]!;
+      const patches = Math.floor(width / patchSize) * Math.floor(height / patchSize);
+      const batch = Math.max(1, Math.floor(BATCH_PATCHES / patches));
+      for (let start = 0; start < members.length; start += batch) {
+        const part = members.slice(start, start + batch);
+        const encodings = await this.encodeWindows(
+          part.map((i) => views[i]!),
+          false,
+        );
+        for (const [position, i] of part.entries()) {
+          const window = { x0: 0, y0: 0, x1: width, y1: height };
+          const placed = [{ window, encoding: encodings[position]! }];
+          encoded[i] = new EncodedPicture(this, pictures[i]!, views[i]!, placed);
+        }
+      }
+    }
+    return encoded;
   }
 
   /** Embeddings of texts as they are, [dim] each, L2-normalised. */
@@ -258,27 +303,31 @@ export class GroupViTBase<Source> {
     return this.engine.release();
   }
 
+  private checkShortSide(shortSide: number): void {
+    const { patchSize } = this.config.vision;
+    if (!Number.isInteger(shortSide) || shortSide < patchSize || shortSide > 4096) {
+      throw new InputError(`shortSide: ${shortSide} is out of range; give ${patchSize} to 4096`);
+    }
+  }
+
   /** Windows of one size through the image tower together. */
   private async encodeWindows(
-    view: Picture,
-    windows: readonly Window[],
+    crops: readonly Picture[],
     mirrored: boolean,
   ): Promise<WindowEncoding[]> {
     const { segmentationMean: mean, segmentationStd: std } = this.processor;
-    const all = windows.map((window) => {
-      const crop = cropped(view, window);
-      return toPatches(mirrored ? mirror(crop) : crop, mean, std, this.config.vision.patchSize);
-    });
+    const all = crops.map((crop) =>
+      toPatches(mirrored ? mirror(crop) : crop, mean, std, this.config.vision.patchSize),
+    );
     const { rows, columns } = all[0]!;
     const size = all[0]!.patches.length;
-    const patches =
-      windows.length === 1 ? all[0]!.patches : new Float32Array(size * windows.length);
-    if (windows.length > 1) {
+    const patches = crops.length === 1 ? all[0]!.patches : new Float32Array(size * crops.length);
+    if (crops.length > 1) {
       for (const [i, one] of all.entries()) patches.set(one.patches, i * size);
     }
-    const features = await this.engine.encodeImages(patches, windows.length, rows, columns);
-    return windows.map((_, i) => {
-      const encoding = windowEncoding(features, i, windows.length, rows, columns);
+    const features = await this.engine.encodeImages(patches, crops.length, rows, columns);
+    return crops.map((_, i) => {
+      const encoding = windowEncoding(features, i, crops.length, rows, columns);
       return mirrored ? mirrorBack(encoding) : encoding;
     });
   }
@@ -316,13 +365,8 @@ export class EncodedPicture {
     labels: string | readonly string[],
     options: SegmentOptions = {},
   ): Promise<Segmentation> {
-    const { assignment = "soft", topK, pixelScores = false, signal } = options;
-    const own = parseLabels(labels);
-    const extra = options.backgroundWords ? parseLabels(options.backgroundWords) : [];
-    const background = chooseBackground(options, own.length, extra.length);
-    const all = extra.length > 0 ? parseLabels([...own, ...extra]) : own;
-    const embeddings = await this.model.embedLabels(all, options.prompts ?? "simple", signal);
-    signal?.throwIfAborted();
+    const { assignment = "soft", topK, pixelScores = false } = options;
+    const { own, background, embeddings } = await this.ask(labels, options);
     const decoded = decode(this.layout(assignment), embeddings, {
       logitScale: this.model.logitScale,
       topK,
@@ -339,6 +383,30 @@ export class EncodedPicture {
       scores: decoded.meanScores.slice(first, first + own.length),
       areas: decoded.areas.slice(first, first + own.length),
       ...(decoded.scores ? { pixelScores: decoded.scores } : {}),
+    };
+  }
+
+  /**
+   * Says why `segment` with the same labels and options gives every pixel its label: the similarity of
+   * every segment to every label, which labels were left out, and by how much the winner leads.
+   *
+   * @throws InputError as `segment` does
+   * @example
+   * const { labels, regions, map } = await picture.explain("dog, tree, sky");
+   * const region = regions[map[y * picture.width + x]]; // of the pixel at x, y
+   * labels[region.winner]; // "dog", ahead of labels[region.second] by region.margin
+   */
+  async explain(
+    labels: string | readonly string[],
+    options: ExplainOptions = {},
+  ): Promise<Explanation> {
+    const { assignment = "soft", topK = DEFAULT_TOP_K } = options;
+    const { own, all, background, embeddings } = await this.ask(labels, options);
+    const layout = this.layout(assignment);
+    return {
+      labels: all,
+      firstBackground: own.length,
+      ...explain(layout, embeddings, this.model.logitScale, topK, background),
     };
   }
 
@@ -395,6 +463,18 @@ export class EncodedPicture {
       map: groupMap(encoding, stage, this.width, this.height, assignment),
       nodes: nodes[stage]!,
     }));
+  }
+
+  /** What `segment` and `explain` are asked for: labels with those that stand for background, embedded. */
+  private async ask(labels: string | readonly string[], options: ExplainOptions) {
+    const own = parseLabels(labels);
+    const extra = options.backgroundWords ? parseLabels(options.backgroundWords) : [];
+    const background = chooseBackground(options, own.length, extra.length);
+    const all = extra.length > 0 ? parseLabels([...own, ...extra]) : own;
+    const { prompts = "simple", signal } = options;
+    const embeddings = await this.model.embedLabels(all, prompts, signal);
+    signal?.throwIfAborted();
+    return { own, all, background, embeddings };
   }
 
   private layout(kind: AssignmentKind): SegmentLayout {

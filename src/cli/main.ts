@@ -13,8 +13,13 @@ import { embedCommand } from "./commands/embed.js";
 import { evalCommand } from "./commands/eval.js";
 import { exportCommand } from "./commands/export.js";
 import { groupsCommand } from "./commands/groups.js";
+import { labelCommand } from "./commands/label.js";
+import { queueCommand } from "./commands/queue.js";
 import { segmentCommand } from "./commands/segment.js";
+import { serveCommand } from "./commands/serve.js";
+import { studioCommand } from "./commands/studio.js";
 import { trainCommand } from "./commands/train.js";
+import { workerCommand } from "./commands/worker.js";
 import { listenForSignals, oneLine, reportFailure } from "./terminal.js";
 
 const { version } = JSON.parse(
@@ -39,12 +44,17 @@ for (const command of [
   classifyCommand(),
   groupsCommand(),
   embedCommand(),
+  labelCommand(),
+  workerCommand(),
+  queueCommand(),
   exportCommand(),
   convertCommand(),
   trainCommand(),
   evalCommand(),
   calibrateCommand(),
   dataCommand(),
+  studioCommand(),
+  serveCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

@@ -1,0 +1,185 @@
+// A request in any of its forms (JSON, multipart, a bare picture with a query) as its fields and bytes.
+
+import type { FastifyRequest } from "fastify";
+import type * as z from "zod";
+import { type HeldBytes, tooLarge } from "./body.js";
+import { ApiError } from "./errors.js";
+
+/** What a request said, before it is checked. */
+export interface RawRequest {
+  fields: Record<string, unknown>;
+  picture?: Uint8Array;
+}
+
+/** Fields that are lists where they come more than once, or as `name[]`. */
+const LISTS = new Set(["labels", "background_words", "texts"]);
+const NUMBERS = new Set(["threshold", "short_side", "top_k", "top"]);
+const MAX_FIELD_BYTES = 1 << 20;
+const MAX_FIELDS = 2048;
+
+/** Reads the body by its content type. */
+export async function readRequest(
+  request: FastifyRequest,
+  held: HeldBytes,
+  limit: number,
+): Promise<RawRequest> {
+  const type = request.headers["content-type"] ?? "";
+  if (request.isMultipart()) return readMultipart(request, held, limit);
+  if (type.startsWith("image/")) {
+    return { fields: fromTexts(queryTexts(request)), picture: request.body as Buffer };
+  }
+  const { body } = request;
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new ApiError(
+      400,
+      "invalid",
+      "the body is no JSON object; send one, multipart/form-data, or a picture as image/*",
+    );
+  }
+  const fields = { ...body } as Record<string, unknown>;
+  const { picture } = fields;
+  if (typeof picture !== "string") return { fields };
+  delete fields.picture;
+  return { fields, picture: fromBase64(picture, limit) };
+}
+
+async function readMultipart(
+  request: FastifyRequest,
+  held: HeldBytes,
+  limit: number,
+): Promise<RawRequest> {
+  try {
+    return await readParts(request, held, limit);
+  } catch (error) {
+    // Or it would go on to collect parts that nobody reads.
+    request.raw.unpipe();
+    throw formError(error as Error & { code?: string });
+  }
+}
+
+/** What the parser of forms says, for clients. */
+function formError(error: Error & { code?: string }): Error {
+  if (error instanceof ApiError) return error;
+  if (/^FST_(PARTS|FILES|FIELDS)_LIMIT$/.test(error.code ?? "")) {
+    return new ApiError(
+      413,
+      "too_large",
+      `the form has more than ${MAX_FIELDS} fields or one file; give labels in one field`,
+    );
+  }
+  if (error.code !== undefined) return error;
+  return new ApiError(
+    400,
+    "invalid",
+    "the form is damaged or cut short; send multipart/form-data with its boundary, as curl -F does",
+  );
+}
+
+async function readParts(
+  request: FastifyRequest,
+  held: HeldBytes,
+  limit: number,
+): Promise<RawRequest> {
+  const texts: [string, string][] = queryTexts(request);
+  let textBytes = 0;
+  let picture: Buffer | undefined;
+  const parts = request.parts({
+    limits: {
+      files: 1,
+      fields: MAX_FIELDS,
+      parts: MAX_FIELDS + 1,
+      fieldSize: MAX_FIELD_BYTES,
+      fieldNameSize: 100,
+      headerPairs: 100,
+      fileSize: limit,
+    },
+  });
+  for await (const part of parts) {
+    if (part.type === "field") {
+      const text = String(part.value);
+      held.take(text.length);
+      textBytes += text.length;
+      if (part.valueTruncated || textBytes > MAX_FIELD_BYTES) throw tooManyTexts();
+      // A part may come without a name, whatever its type says.
+      texts.push([part.fieldname ?? "", text]);
+      continue;
+    }
+    if (part.fieldname !== "picture") {
+      throw new ApiError(
+        400,
+        "invalid",
+        'a file in another part than "picture"; send it there, as in curl -F picture=@park.jpg',
+      );
+    }
+    picture = await held.read(part.file, limit);
+    if (part.file.truncated) throw tooLarge(limit);
+    texts.unshift(["file", part.filename]);
+  }
+  return { fields: fromTexts(texts), picture };
+}
+
+const tooManyTexts = () =>
+  new ApiError(
+    413,
+    "too_large",
+    `the fields of the form have more than ${MAX_FIELD_BYTES} characters; give fewer labels`,
+  );
+
+function queryTexts(request: FastifyRequest): [string, string][] {
+  const query = request.query as Record<string, string | string[]>;
+  return Object.entries(query).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map((text): [string, string] => [name, text]),
+  );
+}
+
+/** Texts of a form or a query as the values that JSON would have had; the last of doubles counts. */
+function fromTexts(texts: readonly (readonly [string, string])[]): Record<string, unknown> {
+  const fields = new Map<string, unknown>();
+  for (const [key, text] of texts) {
+    const name = key.replace(/\[\]$/, "");
+    const before = fields.get(name);
+    if (LISTS.has(name) && Array.isArray(before)) before.push(text);
+    else if (LISTS.has(name) && before !== undefined) fields.set(name, [before, text]);
+    else if (LISTS.has(name) && (key !== name || name === "texts")) fields.set(name, [text]);
+    else if (NUMBERS.has(name)) fields.set(name, text.trim() === "" ? text : Number(text));
+    else if (name === "keep") fields.set(name, toBoolean(text));
+    else fields.set(name, text);
+  }
+  return Object.fromEntries(fields);
+}
+
+function toBoolean(text: string): boolean | string {
+  if (["true", "1", ""].includes(text)) return true;
+  return ["false", "0"].includes(text) ? false : text;
+}
+
+/** Bytes of base64, or of a data: URL. */
+export function fromBase64(text: string, limit: number): Uint8Array {
+  const comma = text.startsWith("data:") ? text.indexOf(",", 0) : -1;
+  if (comma >= 0 && !text.slice(0, comma).endsWith(";base64")) {
+    throw new ApiError(400, "invalid", "the data: URL is not in base64; encode it so");
+  }
+  const encoded = comma >= 0 ? text.slice(comma + 1) : text;
+  if (encoded.length > Math.ceil(limit / 3) * 4 + 4) throw tooLarge(limit);
+  if (/[^A-Za-z0-9+/=\s_-]/.test(encoded)) {
+    throw new ApiError(400, "invalid", "the picture is no base64; encode its file, without quotes");
+  }
+  return Buffer.from(encoded, "base64");
+}
+
+/**
+ * Checks fields against a schema.
+ * @throws ApiError 400 naming the first field that is wrong
+ */
+export function check<Schema extends z.ZodType>(schema: Schema, fields: unknown): z.infer<Schema> {
+  const result = schema.safeParse(fields);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const path = issue.path.map(String).join(".");
+  const message = issue.message.replaceAll("; ", ", ").slice(0, 300);
+  throw new ApiError(
+    400,
+    "invalid",
+    `${path === "" ? "the request" : path.slice(0, 100)}: ${message}; /docs has the fields`,
+  );
+}
