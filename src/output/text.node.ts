@@ -7,7 +7,8 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import opentype, { type Font } from "opentype.js";
+import type opentype from "opentype.js";
+import type { Font } from "opentype.js";
 import { shorten } from "./label-text.js";
 
 export type Weight = "regular" | "bold";
@@ -19,13 +20,16 @@ const FILES: Record<Weight, string> = {
 /** Height of DejaVu's capitals, as a share of the font size. */
 export const CAP_HEIGHT = 0.729;
 
+const require = createRequire(import.meta.url);
 const fonts = new Map<Weight, Font>();
 
 function font(weight: Weight): Font {
   let loaded = fonts.get(weight);
   if (loaded === undefined) {
-    const file = readFileSync(createRequire(import.meta.url).resolve(FILES[weight]));
-    loaded = opentype.parse(new Uint8Array(file).buffer);
+    const file = readFileSync(require.resolve(FILES[weight]));
+    // Loaded when the first letter is drawn: most programs never draw one.
+    const { parse } = require("opentype.js") as typeof opentype;
+    loaded = parse(new Uint8Array(file).buffer);
     fonts.set(weight, loaded);
   }
   return loaded;
