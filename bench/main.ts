@@ -14,12 +14,15 @@ import { chart } from "./chart.js";
 import { benchColdStart } from "./cold-start.js";
 import type { BenchContext } from "./context.js";
 import { benchEvaluation } from "./evaluation.js";
+import { benchLabelling } from "./labelling.js";
 import { benchLoader, benchScenesLoader } from "./loader.js";
 import { benchManyPictures, benchMemory, benchNaiveMemory } from "./memory.js";
 import { benchRelabel, benchSegment } from "./pictures.js";
 import { PUBLISHED, randomTensors } from "./published.js";
 import { machine, markdown, textTable } from "./report.js";
 import { comparePeaks, type Row } from "./row.js";
+import { benchScaling } from "./scaling.js";
+import { benchServe } from "./serve.js";
 import { benchNaiveSize, benchPictureSize } from "./sizes.js";
 import { benchImageTower, benchRoof, benchTextTower } from "./towers.js";
 import { benchScenesTraining, benchTraining } from "./training.js";
@@ -50,6 +53,9 @@ const PARTS: Record<string, (context: BenchContext) => Promise<Row[]>> = {
   "training loader, tar": benchLoader,
   "training loader, scenes": benchScenesLoader,
   evaluation: benchEvaluation,
+  labelling: benchLabelling,
+  serve: benchServe,
+  "training step, ranks": benchScaling,
 };
 
 const { values } = parseArgs({

@@ -1,5 +1,5 @@
 // What the published run would take on machines that cannot be had here: the cost model of docs/scale.md.
-// node --import tsx bench/scale-model.ts
+// node scripts/run-ts.mjs bench/scale-model.ts
 
 /** Core seconds of a picture's gradients: 1.253 s for 8 pictures on 2 cores (RESULTS.md); towers run forward twice. */
 const PICTURE = ((1.253 * 2) / 8) * (4 / 3);

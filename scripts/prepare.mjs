@@ -31,17 +31,33 @@ function checkNode() {
   throw new Error(`Node.js ${process.versions.node} is too old; ${OLDEST_NODE.join(".")} or newer`);
 }
 
-/** Tests click in a real browser: Debian's, installed when root. */
-function installChromium() {
+/** Debian's packages that the tests start, by a file of each. */
+const TEST_PACKAGES = {
+  chromium: ["/usr/bin/chromium", process.env.CHROMIUM_PATH],
+  curl: ["/usr/bin/curl"],
+  "redis-server": ["/usr/bin/redis-server"],
+  "openmpi-bin": ["/usr/bin/mpirun"],
+  iproute2: ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"],
+};
+
+function missingPackages() {
+  return Object.entries(TEST_PACKAGES)
+    .filter(([, files]) => !files.some((file) => file && existsSync(file)))
+    .map(([name]) => name);
+}
+
+/** Tests use real parts: a browser, Redis, MPI. They are Debian's, installed when root. */
+function installPackages(names) {
   if (process.getuid?.() !== 0) {
     throw new Error(
-      "The tests need Debian's chromium: run `sudo apt-get install chromium`, or set CHROMIUM_PATH",
+      `The tests need Debian's ${names.join(", ")}: run \`sudo apt-get install ${names.join(" ")}\`` +
+        (names.includes("chromium") ? ", or set CHROMIUM_PATH" : ""),
     );
   }
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   for (const args of [
     ["update", "-qq"],
-    ["install", "-y", "-qq", "--no-install-recommends", "chromium"],
+    ["install", "-y", "-qq", "--no-install-recommends", ...names],
   ]) {
     const { status, stderr } = spawnSync("apt-get", args, { env, encoding: "utf8" });
     if (status !== 0) throw new Error(`apt-get ${args.join(" ")} failed:\n${stderr}`);
@@ -49,14 +65,16 @@ function installChromium() {
 }
 
 /** Makes the checkout ready, or ends the process with one message that says what is missing. */
-export async function prepare({ browser = false } = {}) {
+export async function prepare({ tests = false } = {}) {
   try {
     checkNode();
     await phase("Installing packages", !isInstalled(), () =>
       run("npm", ["ci", "--no-audit", "--no-fund"]),
     );
-    const hasBrowser = process.env.CHROMIUM_PATH || existsSync("/usr/bin/chromium");
-    await phase("Installing Chromium", browser && !hasBrowser, installChromium);
+    const missing = tests ? missingPackages() : [];
+    await phase(`Installing ${missing.join(", ")}`, missing.length > 0, () =>
+      installPackages(missing),
+    );
     await phase("Building", !isBuilt(), build);
   } catch (error) {
     console.error(`\n${error.message}`);

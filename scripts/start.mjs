@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { root } from "./build.mjs";
 import { prepare } from "./prepare.mjs";
 
-const PICTURE = join("examples", "sample.jpg");
-const LABELS = "sky, sun, grass, tree, house";
+const PICTURE = join("examples", "mushroom.png");
+const LABELS = "mushroom, dog, house, tree, truck, fish";
 const OUT = join("out", "start");
 
 await prepare();
@@ -25,13 +25,17 @@ if (missing.length > 0) {
 console.log(`Segmenting ${PICTURE} by "${LABELS}"\n`);
 const { status } = spawnSync(
   process.execPath,
-  [join("dist", "cli", "main.js"), "segment", PICTURE, "--labels", LABELS, "--out", OUT],
+  [
+    join("dist", "cli", "main.js"),
+    ...["segment", PICTURE, "--labels", LABELS, "--background", "threshold"],
+    ...["--quality", "best", "--out", OUT],
+  ],
   { cwd: root, stdio: "inherit" },
 );
 if (status !== 0) process.exit(status ?? 1);
 console.log(
-  `\nLook at ${join(OUT, "sample.overlay.png")}. The bundled model is an early one: it names a picture\n` +
-    "better than it parts it (models/scenes/README.md). For photographs and real masks add\n" +
+  `\nLook at ${join(OUT, "mushroom.overlay.png")}. The bundled model is small: it is right about simple\n` +
+    "drawings of some things (models/scenes/README.md). For photographs add\n" +
     "--model nvidia/groupvit-gcc-yfcc. Now your own picture, with any words:\n" +
     '  node dist/cli/main.js segment PICTURE --labels "dog, tree, sky"',
 );

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { root } from "./build.mjs";
 import { prepare } from "./prepare.mjs";
 
-await prepare({ browser: true });
+await prepare({ tests: true });
 
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const step = (command, args) =>
@@ -20,7 +20,9 @@ const summary = join(report, "summary.json");
 const only = process.argv.slice(2);
 const clean =
   only.length > 0 ||
-  (step(bin("tsc"), ["-p", "tsconfig.json"]) && step(bin("biome"), ["check", "."]));
+  (step(bin("tsc"), ["-p", "tsconfig.json"]) &&
+    step(bin("tsc"), ["-p", "studio/tsconfig.json"]) &&
+    step(bin("biome"), ["check", "."]));
 const tested = step(bin("vitest"), [
   "run",
   "--reporter=default",

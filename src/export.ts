@@ -74,6 +74,7 @@ function metadata(
     weight_format: format,
     position_embeddings: "bicubic, a = -0.75, half-pixel centres, as the authors",
     segmentation_short_side: String(processor.segmentationShortSide),
+    segmentation_threshold: String(processor.segmentationThreshold),
     segmentation_mean: JSON.stringify(processor.segmentationMean),
     segmentation_std: JSON.stringify(processor.segmentationStd),
     classification_crop: String(processor.crop),

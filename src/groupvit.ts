@@ -21,15 +21,16 @@ import { Engine } from "./runtime/engine.js";
 import type { Device } from "./runtime/session.js";
 import { logitScaleFactor } from "./segment/affinity.js";
 import type { Background } from "./segment/decode.js";
-import { decode } from "./segment/decode.js";
+import { DEFAULT_TOP_K, decode } from "./segment/decode.js";
 import type { AssignmentKind, WindowEncoding } from "./segment/encoding.js";
 import type { Explanation } from "./segment/explain.js";
-import { DEFAULT_TOP_K, explain } from "./segment/explain.js";
+import { explain } from "./segment/explain.js";
 import { groupMap } from "./segment/groups.js";
 import type { GroupNode } from "./segment/hierarchy.js";
 import { hierarchy } from "./segment/hierarchy.js";
 import type { PlacedWindow, SegmentLayout, Size } from "./segment/layout.js";
 import { layoutSegments } from "./segment/layout.js";
+import { refineMap } from "./segment/refine.js";
 import type { Window } from "./segment/windows.js";
 import { slideWindows } from "./segment/windows.js";
 import { Words } from "./segment/words.js";
@@ -71,12 +72,17 @@ export interface SegmentOptions {
    * `words`: pixels won by one of `backgroundWords` do. Default `none`, or `words` if those are given.
    */
   background?: Background["kind"];
-  /** For `threshold`, 0 to 1. Default 0.95, the authors' for objects. */
+  /** For `threshold`, 0 to 1. Default: the model's, usually 0.95, the authors' for objects. */
   threshold?: number;
   /** Labels that stand for background, such as "sky, ground"; added to the labels. */
   backgroundWords?: string | readonly string[];
   /** How many labels, nearest to the picture, may win. Default 5, as the authors. */
   topK?: number;
+  /**
+   * Move the borders between labels to the picture's own edges (Araslanov & Roth, CVPR 2020). Scores stay those of
+   * the segments. Default false.
+   */
+  refine?: boolean;
   /** Also give the winning score of every pixel. */
   pixelScores?: boolean;
   /** Soft maps (the authors), or each patch wholly in its group. */
@@ -85,7 +91,7 @@ export interface SegmentOptions {
 }
 
 /** What moves the labels: all options of `segment` but what it returns besides. */
-export type ExplainOptions = Omit<SegmentOptions, "pixelScores">;
+export type ExplainOptions = Omit<SegmentOptions, "pixelScores" | "refine">;
 
 /** A segmented picture at its original size. */
 export interface Segmentation {
@@ -374,14 +380,16 @@ export class EncodedPicture {
       scores: pixelScores,
     });
     const first = decoded.background ? 1 : 0;
+    const map = options.refine ? refineMap(this.picture, decoded.map) : decoded.map;
+    const areas = options.refine ? countValues(map, decoded.areas.length) : decoded.areas;
     return {
       width: decoded.width,
       height: decoded.height,
       labels: own,
       background: decoded.background,
-      map: decoded.map,
+      map,
       scores: decoded.meanScores.slice(first, first + own.length),
-      areas: decoded.areas.slice(first, first + own.length),
+      areas: areas.slice(first, first + own.length),
       ...(decoded.scores ? { pixelScores: decoded.scores } : {}),
     };
   }
@@ -469,7 +477,12 @@ export class EncodedPicture {
   private async ask(labels: string | readonly string[], options: ExplainOptions) {
     const own = parseLabels(labels);
     const extra = options.backgroundWords ? parseLabels(options.backgroundWords) : [];
-    const background = chooseBackground(options, own.length, extra.length);
+    const background = chooseBackground(
+      options,
+      own.length,
+      extra.length,
+      this.model.processor.segmentationThreshold,
+    );
     const all = extra.length > 0 ? parseLabels([...own, ...extra]) : own;
     const { prompts = "simple", signal } = options;
     const embeddings = await this.model.embedLabels(all, prompts, signal);
@@ -487,9 +500,20 @@ export class EncodedPicture {
   }
 }
 
-function chooseBackground(options: SegmentOptions, own: number, extra: number): Background {
+function countValues(map: Uint8Array | Uint16Array, values: number): Uint32Array {
+  const counts = new Uint32Array(values);
+  for (const value of map) counts[value]!++;
+  return counts;
+}
+
+function chooseBackground(
+  options: SegmentOptions,
+  own: number,
+  extra: number,
+  standard: number,
+): Background {
   const kind = options.background ?? (extra > 0 ? "words" : "none");
-  if (kind === "threshold") return { kind, threshold: options.threshold ?? 0.95 };
+  if (kind === "threshold") return { kind, threshold: options.threshold ?? standard };
   if (options.threshold !== undefined) {
     throw new InputError('threshold: it has a meaning only with background "threshold"');
   }

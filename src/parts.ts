@@ -16,6 +16,7 @@ export { exportOnnx } from "./export.js";
 export type {
   EncodedPicture,
   EncodeOptions,
+  ExplainOptions,
   GroupStage,
   LoadOptions,
   Ranked,
@@ -32,6 +33,7 @@ export { labelPalette, vocPalette } from "./output/palette.js";
 export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
 export type { CompressedRle, Rle } from "./output/rle.js";
 export { compressRle, decodeRle, decompressRle, encodeRle, rleArea, rleBox } from "./output/rle.js";
+export type { ExplainedRegion, Explanation } from "./segment/explain.js";
 export type {
   ImageInputs,
   ModelInputs,

@@ -3,6 +3,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { GroupViT, type Picture } from "../src/index.js";
 import { Random } from "../src/random.js";
+import { refineMap } from "../src/segment/refine.js";
 import { saveRandomModel } from "./support/cli.js";
 import { temporaryFolder } from "./support/temporary.js";
 
@@ -91,4 +92,22 @@ describe("encode with scales", () => {
       );
     },
   );
+});
+
+describe("segment with refine", () => {
+  it("gives the map fitted to the picture's edges, and the areas of that map", async () => {
+    const picture = blocks(96, 80, 7);
+    const encoded = await model.encode(picture);
+    const { pixelScores } = await encoded.segment(LABELS, { pixelScores: true });
+    const median = pixelScores!.slice().sort()[pixelScores!.length >> 1]!;
+    const options = { background: "threshold", threshold: median } as const;
+    const plain = await encoded.segment(LABELS, options);
+    const refined = await encoded.segment(LABELS, { ...options, refine: true });
+    expect(refined.map).toEqual(refineMap(picture, plain.map));
+    expect(refined.map).not.toEqual(plain.map);
+    const counts = new Uint32Array(LABELS.length);
+    for (const value of refined.map) if (value > 0) counts[value - 1]!++;
+    expect(refined.areas).toEqual(counts);
+    expect(refined.scores).toEqual(plain.scores);
+  });
 });

@@ -50,8 +50,9 @@ try {
   file.onchange = told(async () => {
     picture?.release();
     picture = undefined;
+    const encoded = await model.encode(file.files[0]);
     bitmap = await createImageBitmap(file.files[0]);
-    picture = await model.encode(file.files[0]);
+    picture = encoded;
     await segment();
   });
   words.oninput = told(segment);

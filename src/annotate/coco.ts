@@ -86,15 +86,21 @@ export class CocoWriter {
    *
    * @param file as the picture is to be named
    * @param scores one number from 0 to 1 for each label
+   * @param known the mask of each label, where it is known already; saves finding the runs
    * @throws InputError for labels given twice or with half a character, or sizes that do not fit
    */
-  add(file: string, result: LabelMap, scores?: ArrayLike<number>): CocoPicture {
+  add(
+    file: string,
+    result: LabelMap,
+    scores?: ArrayLike<number>,
+    known?: readonly Rle[],
+  ): CocoPicture {
     checkNames("COCO", result.labels);
     const rounded = scores && roundScores(result.labels, scores);
     const { masks, iou } =
       this.options.shape === "polygons"
         ? polygonMasks(result, this.options)
-        : rleMasks(result, this.options);
+        : rleMasks(result, this.options, known);
     const image_id = ++this.pictures;
     const annotations = result.labels.flatMap((name, i) => {
       const category_id = this.category(name);
@@ -150,10 +156,10 @@ interface Masks {
   readonly iou: number[];
 }
 
-function rleMasks(result: LabelMap, { per }: CocoOptions): Masks {
+function rleMasks(result: LabelMap, { per }: CocoOptions, known?: readonly Rle[]): Masks {
   const iou = result.labels.map(() => 1);
   if (per !== "region") {
-    const rles = encodeAllRle(result, valueCount(result)).slice(result.background ? 1 : 0);
+    const rles = known ?? encodeAllRle(result, valueCount(result)).slice(result.background ? 1 : 0);
     return { masks: rles.map((rle) => (rleArea(rle) > 0 ? [rleMask(rle)] : [])), iou };
   }
   const masks = labelPolygons(result).map(({ polygons }) =>

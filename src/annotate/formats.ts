@@ -5,6 +5,7 @@ import { InputError } from "../errors.js";
 import { type LabelMap, valueCount, valueName } from "../output/label-map.js";
 import { labelPalette } from "../output/palette.js";
 import { encodeLabelPng } from "../output/png.js";
+import type { Rle } from "../output/rle.js";
 import { COCO_HEAD, CocoWriter } from "./coco.js";
 import { CvatWriter } from "./cvat.js";
 import { encodeGeoJson } from "./geojson.js";
@@ -23,6 +24,8 @@ export interface LabelledPicture {
   readonly result: LabelMap;
   /** One number from 0 to 1 for each label. */
   readonly scores: ArrayLike<number>;
+  /** The mask of each label, where it is known already: `coco` need not find the runs again. */
+  readonly masks?: readonly Rle[];
 }
 
 /** A piece of a file. */
@@ -92,10 +95,13 @@ function coco(path: string, shape: "rle" | "polygons"): AnnotationFormat["open"]
     const images = new JsonList(path, 0, `${head},"images":[`);
     const annotations = new JsonList(path, 1, '"annotations":[');
     return {
-      add({ file, result, scores }) {
-        const { image, annotations: masks, iou } = writer.add(file, result, scores);
-        const pieces = [images.add(image), ...masks.map((mask) => annotations.add(mask))];
-        return shape === "rle" ? { pieces } : { pieces, iou };
+      add({ file, result, scores, masks }) {
+        const added = writer.add(file, result, scores, masks);
+        const pieces = [
+          images.add(added.image),
+          ...added.annotations.map((a) => annotations.add(a)),
+        ];
+        return shape === "rle" ? { pieces } : { pieces, iou: added.iou };
       },
       end: () => [
         images.end("],"),

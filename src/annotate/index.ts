@@ -18,6 +18,7 @@
  */
 export type { LabelMap, ValueMap } from "../output/label-map.js";
 export { decodeLabelPng, encodeLabelPng } from "../output/png.js";
+export type { Rle } from "../output/rle.js";
 export { packBrush, unpackBrush } from "./brush-rle.js";
 export type {
   CocoAnnotation,

@@ -37,7 +37,7 @@ export function addSegmentOptions(command: Command): Command {
     .option("--background-words <list>", "words that stand for background", String)
     .option(
       "--threshold <number>",
-      "scores below it, 0 to 1, are background (default: 0.95, or the vocabulary's)",
+      "scores below it, 0 to 1, are background (default: the model's or the vocabulary's)",
       share,
     )
     .addOption(promptsOption("simple"))

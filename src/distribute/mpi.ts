@@ -1,6 +1,7 @@
 // Open MPI through its C interface, found at run time. Collectives are the non-blocking ones, as promises:
 // the engine, the data threads and the heartbeat go on while ranks wait for each other.
 
+import { cpus } from "node:os";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { InputError } from "../errors.js";
 
@@ -12,10 +13,10 @@ const LIBRARIES = ["libmpi.so.40", "libmpi.so", "libmpi.40.dylib", "libmpi.dylib
 const PACKAGES = "apt-get install libopenmpi3 openmpi-bin";
 
 /**
- * Milliseconds for which a wait asks without rest; then it asks once a millisecond, and leaves the core to others.
- * Data move only when MPI is asked.
+ * Milliseconds for which a wait asks without rest; then it asks once a millisecond. Data move only when MPI is
+ * asked, so resting costs time where each rank has a core; where ranks share cores, asking takes that of others.
  */
-const EAGER = 100;
+const EAGER = localRanks(process.env) > cpus().length ? 2 : 100;
 /** `MPI_IN_PLACE` and `MPI_STATUS_IGNORE` of Open MPI. */
 const IN_PLACE = 1n;
 const IGNORE = null;
@@ -241,6 +242,12 @@ const underWay = new Set<object>();
 export function launchedRanks(env: NodeJS.ProcessEnv): number {
   const size = env.OMPI_COMM_WORLD_SIZE ?? (env.PMIX_RANK === undefined ? "1" : env.SLURM_NTASKS);
   return Math.max(1, Number.parseInt(size ?? "1", 10) || 1);
+}
+
+/** Ranks that the launcher says it has started on this machine; 1 where it does not say. */
+export function localRanks(env: NodeJS.ProcessEnv): number {
+  const size = env.OMPI_COMM_WORLD_LOCAL_SIZE ?? env.SLURM_NTASKS_PER_NODE ?? "1";
+  return Math.max(1, Number.parseInt(size, 10) || 1);
 }
 
 /**

@@ -36,6 +36,8 @@ export interface ModelFacts {
   readonly sha256: string;
   /** Short side at which it segments best, by its own preprocessor. */
   readonly shortSide: number;
+  /** Its background threshold, 0 to 1, by its own preprocessor. */
+  readonly threshold: number;
 }
 
 /** Reads and hashes a model's weights; the hash does not depend on the container that holds them. */
@@ -52,12 +54,13 @@ export async function modelFacts(model: string | undefined): Promise<ModelFacts>
     name: model ?? "bundled",
     sha256: hash.digest("hex"),
     shortSide: processor.segmentationShortSide,
+    threshold: processor.segmentationThreshold,
   };
 }
 
 /**
  * The protocol that results of a set are compared under: the authors' where the set is published, else
- * the authors' decoding of the set's own class names, one window at the model's own size.
+ * the authors' decoding of the set's own class names, one window, at the model's own size and threshold.
  */
 export function standardProtocol(set: EvaluationSet, model: ModelFacts): StandardProtocol {
   const standard = (STANDARD_PROTOCOLS as Record<string, StandardProtocol>)[set.name];
@@ -67,7 +70,7 @@ export function standardProtocol(set: EvaluationSet, model: ModelFacts): Standar
     return { name: set.name, protocol, published: [] };
   }
   const background = set.background
-    ? ({ kind: "threshold", threshold: 0.95 } as const)
+    ? ({ kind: "threshold", threshold: model.threshold } as const)
     : ({ kind: "none" } as const);
   const authors = authorsSegmentation(set.classes, background);
   const protocol = { ...authors, shortSide: model.shortSide, mode: "whole" } as const;

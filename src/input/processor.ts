@@ -12,6 +12,8 @@ import { resizeOpenCv, shortestEdgeCenterCrop, shortSide } from "./resize.js";
 export interface Processor {
   /** Short side of the segmentation view in pixels (the authors: 448, twice the native side). */
   segmentationShortSide: number;
+  /** Scores below it are background unless a threshold is given (the authors, for objects: 0.95). */
+  segmentationThreshold: number;
   /** Normalisation of the segmentation view: always ImageNet's, as the authors train and evaluate. */
   segmentationMean: Rgb;
   segmentationStd: Rgb;
@@ -24,8 +26,8 @@ export interface Processor {
 }
 
 /**
- * Reads `preprocessor_config.json`; without the file, what the published checkpoints have. One key is
- * ours: `segmentation_short_side` in pixels.
+ * Reads `preprocessor_config.json`; without the file, what the published checkpoints have. Two keys
+ * are ours: `segmentation_short_side` in pixels and `segmentation_threshold`, 0 to 1.
  *
  * @throws ConfigError naming a field that is out of range
  */
@@ -47,6 +49,7 @@ export function readProcessor(vision: VisionConfig, text?: string): Processor {
   const shortestEdge = pixels("size", edge, vision.imageSize);
   return {
     segmentationShortSide: pixels("segmentation_short_side", json.segmentation_short_side, 448),
+    segmentationThreshold: share("segmentation_threshold", json.segmentation_threshold, 0.95),
     segmentationMean: IMAGENET_MEAN,
     segmentationStd: IMAGENET_STD,
     shortestEdge,
@@ -62,6 +65,16 @@ function pixels(field: string, value: unknown, standard: number): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > 8192) {
     throw new ConfigError(
       `preprocessor_config.json: ${field} is ${JSON.stringify(value)}; give pixels from 1 to 8192`,
+    );
+  }
+  return value;
+}
+
+function share(field: string, value: unknown, standard: number): number {
+  if (value === undefined) return standard;
+  if (typeof value !== "number" || !(value >= 0 && value <= 1)) {
+    throw new ConfigError(
+      `preprocessor_config.json: ${field} is ${JSON.stringify(value)}; give a number from 0 to 1`,
     );
   }
   return value;

@@ -175,11 +175,11 @@ export class Composer {
 
   /** @returns what a format could not hold */
   async add({ file, name }: PictureReference, record: LabelRecord): Promise<FailedRecord[]> {
-    const { result, scores } = resultOf(record, this.labels);
+    const known = resultOf(record, this.labels);
     const refused: FailedRecord[] = [];
     for (const format of this.formats) {
       try {
-        const { pieces, iou } = format.writer.add({ file, name, result, scores });
+        const { pieces, iou } = format.writer.add({ file, name, ...known });
         for (const piece of pieces) await this.output.write(piece);
         for (const [label] of iou ? record.masks : []) {
           format.iouSum += iou![label]!;

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/support/temporary.js";
 import type { Segmentation } from "../groupvit.js";
+import { encodeAllRle } from "../output/rle.js";
 import { type Chunk, chunksOf } from "./chunks.js";
 import { type Manifest, manifestChanges } from "./manifest.js";
 import { Names } from "./names.js";
@@ -82,8 +83,10 @@ test("a record holds the label map exactly", () => {
     fc.property(maps, ([size, map]) => {
       const segmentation = segmented(size, map);
       const record = JSON.parse(JSON.stringify(recordOf("a", segmentation)));
-      const { result, scores } = resultOf(record, LABELS);
+      const { result, scores, masks } = resultOf(record, LABELS);
       expect(result.map).toEqual(map);
+      // What is handed on is what would be found in the map.
+      expect(masks).toEqual(encodeAllRle(result, 4).slice(1));
       expect([...scores]).toEqual([0.25, 0.5, 0.75].map((s, i) => (map.includes(i + 1) ? s : 0)));
     }),
     { seed: 52, numRuns: 150 },

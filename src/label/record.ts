@@ -3,7 +3,7 @@
 
 import type { Segmentation } from "../groupvit.js";
 import { type LabelMap, valueCount } from "../output/label-map.js";
-import { compressRle, decompressRle, encodeAllRle } from "../output/rle.js";
+import { compressRle, decompressRle, encodeAllRle, type Rle } from "../output/rle.js";
 
 export interface LabelRecord {
   readonly name: string;
@@ -53,33 +53,39 @@ export function uncertainty({ scores, areas }: Pick<Segmentation, "scores" | "ar
   return pixels === 0 ? 1 : rounded(1 - sum / pixels);
 }
 
-/** The label map and scores that a record stands for. */
+/** The label map, scores and masks of labels that a record stands for. */
 export function resultOf(
-  { width, height, background, masks }: LabelRecord,
+  { width, height, background, masks: present }: LabelRecord,
   labels: readonly string[],
-): { result: LabelMap; scores: Float64Array } {
+): { result: LabelMap; scores: Float64Array; masks: Rle[] } {
   const first = background ? 1 : 0;
   const pixels = width * height;
+  const size = [height, width] as const;
   const map = labels.length > 255 ? new Uint16Array(pixels) : new Uint8Array(pixels);
   const scores = new Float64Array(labels.length);
-  for (const [label, score, text] of masks) {
+  const masks: Rle[] = labels.map(() => ({ size, counts: [pixels] }));
+  for (const [label, score, counts] of present) {
+    const rle = decompressRle({ size, counts });
     scores[label] = score;
-    let at = 0;
-    for (const [i, run] of decompressRle({
-      size: [height, width],
-      counts: text,
-    }).counts.entries()) {
-      if (i % 2 === 1) {
-        // Runs go down the columns.
-        let place = (at % height) * width + Math.floor(at / height);
-        for (let left = run; left > 0; left--) {
-          map[place] = label + first;
-          place += width;
-          if (place >= pixels) place -= pixels - 1;
-        }
-      }
-      at += run;
-    }
+    masks[label] = rle;
+    paint(map, rle, label + first);
   }
-  return { result: { width, height, labels, background, map }, scores };
+  return { result: { width, height, labels, background, map }, scores, masks };
+}
+
+function paint(map: Uint8Array | Uint16Array, { size, counts }: Rle, value: number): void {
+  const [height, width] = size;
+  let at = 0;
+  for (const [i, run] of counts.entries()) {
+    if (i % 2 === 1) {
+      // Runs go down the columns.
+      let place = (at % height) * width + Math.floor(at / height);
+      for (let left = run; left > 0; left--) {
+        map[place] = value;
+        place += width;
+        if (place >= map.length) place -= map.length - 1;
+      }
+    }
+    at += run;
+  }
 }

@@ -7,7 +7,7 @@ import type { SegmentLayout } from "./layout.js";
 /** Most labels: maps are 16-bit. */
 const MAX_LABELS = 65535;
 /** The authors keep the 5 labels nearest to the whole picture. */
-const DEFAULT_TOP_K = 5;
+export const DEFAULT_TOP_K = 5;
 
 /** Which pixels become background. */
 export type Background =

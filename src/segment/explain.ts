@@ -5,9 +5,6 @@ import { affinity } from "./affinity.js";
 import type { Background } from "./decode.js";
 import type { SegmentLayout } from "./layout.js";
 
-/** As `decode` has it. */
-export const DEFAULT_TOP_K = 5;
-
 /** Pixels that lie in the same segment of every window that covers them. */
 export interface ExplainedRegion {
   /** Its segments, one of each window that covers it; just one for a picture encoded as a whole. */

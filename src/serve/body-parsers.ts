@@ -11,7 +11,8 @@ const MIB = 1 << 20;
 const MAX_JSON = 16 * MIB;
 /** Brackets, commas and colons, which cost most of that time. Base64 has none, and labels few. */
 const MAX_MARKS = 50_000;
-const MARKS = new Set(Buffer.from("[{,:"));
+const IS_MARK = new Uint8Array(256);
+for (const byte of Buffer.from("[{,:")) IS_MARK[byte] = 1;
 
 /** The bytes that each request holds until it is answered. */
 const held = new WeakMap<FastifyRequest, HeldBytes>();
@@ -53,15 +54,13 @@ export function addBodyParsers(app: FastifyInstance, { budget, maxBytes }: Serve
 
 function checkMarks(json: Buffer): void {
   let marks = 0;
-  for (let i = 0; i < json.length; i++) {
-    if (MARKS.has(json[i]!) && ++marks > MAX_MARKS) {
-      throw new ApiError(
-        413,
-        "too_large",
-        `the body has more than ${MAX_MARKS} brackets, commas and colons; give fewer labels`,
-      );
-    }
-  }
+  for (let i = 0; i < json.length; i++) marks += IS_MARK[json[i]!]!;
+  if (marks <= MAX_MARKS) return;
+  throw new ApiError(
+    413,
+    "too_large",
+    `the body has more than ${MAX_MARKS} brackets, commas and colons; give fewer labels`,
+  );
 }
 
 async function readBody(

@@ -82,7 +82,7 @@ export const backgroundFields = {
     .min(0)
     .max(1)
     .optional()
-    .describe("Scores below it are background. Default 0.95, or the vocabulary's."),
+    .describe("Scores below it are background. Default: the model's, or the vocabulary's."),
 };
 
 export const segmentRequest = z.strictObject({

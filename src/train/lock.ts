@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { InputError } from "../errors.js";
 
 /** Hidden: a folder that holds nothing else counts as empty. */
@@ -11,6 +12,8 @@ const LOCK_FILE = ".lock";
 /** Milliseconds between signs of life, and without one after which another machine's lock is stale. */
 const SIGN_EVERY = 30_000;
 const STALE_AFTER = 4 * SIGN_EVERY;
+/** Milliseconds in which a process that a launcher has just killed may come to its end. */
+const PATIENCE = 3000;
 
 interface Owner {
   id: string;
@@ -50,9 +53,14 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     );
   }
   try {
+    const began = performance.now();
     while (!(await linked(draft, path))) {
       const owner = await readOwner(path);
       if (owner && (await isAlive(owner, path, draft))) {
+        if (performance.now() - began < PATIENCE) {
+          await sleep(100);
+          continue;
+        }
         const { pid, host, since } = owner;
         throw new InputError(
           `run folder ${folder}: process ${pid} on ${host} trains there since ${since}; stop it, or give ` +

@@ -485,6 +485,9 @@ class Run {
     const [text] = huggingFaceFiles(model).get(name)!;
     const processor = JSON.parse(new TextDecoder().decode(text)) as Record<string, unknown>;
     processor.segmentation_short_side = side;
+    if (this.config.evaluation) {
+      processor.segmentation_threshold = this.config.evaluation.threshold;
+    }
     const files = { [name]: `${JSON.stringify(processor, null, 2)}\n` };
     await saveHuggingFace(folder, model, { dtype, files });
   }

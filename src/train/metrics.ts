@@ -19,6 +19,8 @@ export interface StepRecord {
   multi_label_logit_scale?: number;
   /** Entropy of the use of groups for each grouping block, in nats: ln(groups) when all are used alike. */
   group_entropy: number[];
+  /** Nats of its patches that a picture's last groups tell apart; where the configuration asks for it. */
+  group_information?: number;
   /** Length of the longest text of the batch. */
   tokens: number;
   /** Samples left out so far. */

@@ -1,6 +1,7 @@
 // Training as a function, `groupvit/train`: what the command line calls, and any program may.
 
 import { availableParallelism, cpus } from "node:os";
+import { localRanks } from "../distribute/mpi.js";
 import { FailedTogether, openRanks, type Ranks } from "../distribute/ranks.js";
 import type { TrainConfig, TrainConfigInput } from "./config.js";
 import type { TrainProgress, TrainResult } from "./loop.js";
@@ -82,8 +83,8 @@ async function readConfig(
 
 /** Cores for this rank: those that the launcher bound it to, or its part of the machine. */
 function ownCores(): number {
-  const here = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? 1);
-  return Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / here)));
+  const each = Math.floor(cpus().length / localRanks(process.env));
+  return Math.max(1, Math.min(availableParallelism(), each));
 }
 
 async function run(

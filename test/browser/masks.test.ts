@@ -55,24 +55,22 @@ describe("masks", () => {
     /** The same for the command line. */
     args: string[];
   }
+  const words = ["--model", "words", "--short-side", "128"];
   const cases: Case[] = [
     { words: "tree, house, sun", args: [] },
     {
+      model: "/words/",
+      encode: { shortSide: 128, mode: "slide" },
       words: "tree, butterfly, apple, ball, star",
       options: { backgroundWords: "sky, grass" },
-      args: ["--background-words", "sky, grass"],
+      args: [...words, "--mode", "slide", "--background-words", "sky, grass"],
     },
     {
       model: "/words/",
       encode: { shortSide: 128 },
       words: "dog; cat, kitten; red car; flower; bird; boat",
       options: { background: "threshold", threshold: 0.5, prompts: "subset" },
-      args: ["--model", "words", "--short-side", "128", "--background", "threshold"].concat([
-        "--threshold",
-        "0.5",
-        "--prompts",
-        "subset",
-      ]),
+      args: [...words, "--background", "threshold", "--threshold", "0.5", "--prompts", "subset"],
     },
   ];
   /** The command line's masks by case and picture. */
@@ -141,7 +139,7 @@ describe("masks", () => {
       // Of one colour they would be equal whatever was computed.
       const masks = Object.values(expected).map((mask) => Buffer.from(mask, "base64"));
       const maps = await Promise.all(masks.map((mask) => decodeLabelPng(mask)));
-      expect(maps.filter(({ map }) => new Set(map).size > 2).length).toBeGreaterThan(5);
+      expect(maps.filter(({ map }) => new Set(map).size > 1).length).toBeGreaterThan(5);
     },
     TIME,
   );

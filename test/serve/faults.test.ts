@@ -67,14 +67,16 @@ test(
         }
       }
     });
+    let crashes = 0;
     for (let kill = 0; kill < KILLS; kill++) {
       await until(() => ready(server)).toBe(2);
       await sleep(20 * (kill % 7));
       const engines = server.engines();
-      process.kill(engines[kill % 2] ?? 0, "SIGKILL");
       // Now and then all of them at once.
-      if (kill % 3 === 2) process.kill(engines[(kill + 1) % 2] ?? 0, "SIGKILL");
-      await until(() => gauge(server, "groupvit_engine_crashes_total")).toBeGreaterThan(kill);
+      const victims = kill % 3 === 2 ? engines : engines.slice(0, 1);
+      for (const id of victims) process.kill(id, "SIGKILL");
+      crashes += victims.length;
+      await until(() => gauge(server, "groupvit_engine_crashes_total")).toBe(crashes);
     }
     await until(() => ready(server)).toBe(2);
     stop = true;
@@ -92,7 +94,7 @@ test("a frozen engine costs its requests their deadline, and no more", async () 
   const server = await serve({ args: ["--deadline", "3"] });
   const good = new GoodRequests(server.url);
   await good.check();
-  const [engine = 0] = server.engines();
+  const [engine = Number.NaN] = server.engines();
   process.kill(engine, "SIGSTOP");
   const answer = await segment(server);
   expect(answer.status).toBe(504);
@@ -181,7 +183,8 @@ test("a clock that is set back changes no limit, no deadline and no lifetime", a
     });
   const first = await ask({ picture: Buffer.from(sample).toString("base64"), keep: true });
   const { picture_id } = (await first.json()) as { picture_id: string };
-  for (const id of [server.child.pid ?? 0, ...server.engines()]) process.kill(id, "SIGUSR2");
+  for (const id of server.engines()) process.kill(id, "SIGUSR2");
+  server.child.kill("SIGUSR2");
   await sleep(200);
   expect((await ask({ picture_id })).status).toBe(200);
   let answer = await ask({ picture_id });
@@ -189,7 +192,7 @@ test("a clock that is set back changes no limit, no deadline and no lifetime", a
   expect(answer.status).toBe(429);
   // The minute is one of the clock that nobody sets.
   expect(Number(answer.headers.get("retry-after"))).toBeLessThanOrEqual(60);
-  process.kill(server.child.pid ?? 0, "SIGUSR2");
+  server.child.kill("SIGUSR2");
   await sleep(200);
   const later = await ask({ picture_id });
   expect(Number(later.headers.get("retry-after") ?? 0)).toBeLessThanOrEqual(60);
@@ -265,7 +268,7 @@ test("when clients leave, their work is cancelled", async () => {
   const before = await encodings();
   const controller = new AbortController();
   const asked = Array.from({ length: 30 }, () =>
-    segment(server, { side: 2048, signal: controller.signal }).catch(() => undefined),
+    segment(server, { side: 1024, signal: controller.signal }).catch(() => undefined),
   );
   await until(() => taken(server)).toBeGreaterThan(20);
   controller.abort();

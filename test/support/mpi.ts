@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toFloat32 } from "../../src/checkpoint/dtypes.js";
 import { readSafetensors } from "../../src/checkpoint/safetensors.js";
+import type { StepRecord } from "../../src/train/metrics.js";
 
 /** What Open MPI needs to run several ranks on few cores, as root too. */
 const OPTIONS = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"];
@@ -88,10 +89,15 @@ export function hasCheckpoint(folder: string, step: number): boolean {
   return existsSync(checkpointPath(folder, step));
 }
 
+/** What a run recorded, step by step. */
+export function records(folder: string): StepRecord[] {
+  const lines = readFileSync(join(folder, "metrics.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as StepRecord);
+}
+
 /** The losses of a run, step by step. */
 export function losses(folder: string): number[] {
-  const lines = readFileSync(join(folder, "metrics.jsonl"), "utf8").trim().split("\n");
-  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
+  return records(folder).map(({ loss }) => loss);
 }
 
 /** Weights of a checkpoint by name. */

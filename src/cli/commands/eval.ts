@@ -160,7 +160,7 @@ async function measure(
   const { writeReport } = await import("../../evaluate/report-folder.js");
   const { signal } = interruption;
   const set = options.limit === undefined ? whole : limitSet(whole, options.limit);
-  const protocol = changedProtocol(standardProtocol(set, model).protocol, options);
+  const protocol = changedProtocol(standardProtocol(set, model).protocol, model, options);
   const checking = startProgress("check");
   await checkDataset(set, {
     signal,
@@ -206,6 +206,7 @@ const SEGMENTATION_ONLY = [
 
 function changedProtocol(
   standard: EvaluationResult["protocol"],
+  model: ModelFacts,
   options: Options,
 ): EvaluationResult["protocol"] {
   const prompts = options.prompts ?? standard.prompts;
@@ -218,7 +219,7 @@ function changedProtocol(
   return {
     ...standard,
     prompts,
-    background: changedBackground(standard, options),
+    background: changedBackground(standard, model, options),
     shortSide: options.shortSide ?? standard.shortSide,
     mode: options.mode ?? standard.mode,
     topK: options.topK ?? standard.topK,
@@ -229,6 +230,7 @@ function changedProtocol(
 
 function changedBackground(
   { background }: SegmentationProtocol,
+  model: ModelFacts,
   options: Options,
 ): SegmentationProtocol["background"] {
   const kind =
@@ -239,7 +241,7 @@ function changedBackground(
     }
     return { kind };
   }
-  const standard = background.kind === "threshold" ? background.threshold : 0.95;
+  const standard = background.kind === "threshold" ? background.threshold : model.threshold;
   return { kind, threshold: options.threshold ?? standard };
 }
 

@@ -206,7 +206,7 @@ async function describeRun(
       shortSide: options.shortSide ?? model.shortSide,
       topK: options.topK ?? 5,
       background,
-      ...(background === "threshold" ? { threshold: threshold ?? 0.95 } : {}),
+      ...(background === "threshold" ? { threshold: threshold ?? model.threshold } : {}),
       ...(words ? { backgroundWords: words } : {}),
     },
   };

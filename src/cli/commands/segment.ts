@@ -1,6 +1,7 @@
 // groupvit segment: gives every pixel of the pictures one of the words.
 
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { InputError } from "../../errors.js";
 import type { SegmentOptions } from "../../index.js";
 import { runBatch } from "../batch.js";
 import { npy } from "../npy.js";
@@ -22,11 +23,17 @@ import { findSources } from "../sources.js";
 import { interruption } from "../terminal.js";
 import { segmentationText } from "../text.js";
 
+/** What each quality changes; docs/test-time-options.md has what it gains and costs. */
+const QUALITIES = ["fast", "balanced", "best"] as const;
+/** Share of the model's short side at which `fast` encodes. */
+const FAST_SIDE = 0.75;
+
 const SAVED = ["mask", "overlay", "labels", "groups", "scores"] as const;
 
 interface Options extends ModelOptions, LabelOptions, PictureOptions, SegmentCliOptions {
   out: string;
   save: (typeof SAVED)[number][];
+  quality?: (typeof QUALITIES)[number];
 }
 
 export function segmentCommand(): Command {
@@ -43,7 +50,12 @@ export function segmentCommand(): Command {
       `what to write: ${SAVED.join(",")} (default: mask,overlay)`,
       listOf(SAVED),
     );
-  addSegmentOptions(command);
+  addSegmentOptions(command).addOption(
+    new Option(
+      "--quality <preset>",
+      "fast looks at a smaller picture, best fits borders to the picture's edges (default: balanced)",
+    ).choices(QUALITIES),
+  );
   addPictureOptions(addModelOptions(command));
   return command
     .addHelpText(
@@ -57,6 +69,7 @@ Examples:
   groupvit segment park.jpg --labels "dog, tree, sky"
   groupvit segment photos/ --labels-file labels.txt --out masks --save mask,labels
   groupvit segment "photos/**/*.jpg" --vocabulary voc --mode slide --json > result.json
+  groupvit segment park.jpg -l "dog, grass" --quality best
   groupvit segment room.jpg --labels "sofa, couch; lamp" --background-words "wall, floor"
   curl -s https://example.org/park.jpg | groupvit segment - -l "dog, grass"`,
     )
@@ -68,9 +81,13 @@ async function run(pictures: string[], options: Options): Promise<void> {
     await import("../../index.js");
   const { labels, preset } = await requireLabels(options);
   const words = options.backgroundWords;
+  if (options.quality === "fast" && options.shortSide !== undefined) {
+    throw new InputError("--quality fast: it chooses the short side; leave --short-side out");
+  }
   const segmentOptions: SegmentOptions = {
     prompts: options.prompts,
     topK: options.topK,
+    refine: options.quality === "best",
     pixelScores: options.save?.includes("scores"),
     signal: interruption.signal,
     ...chooseBackground(options, preset),
@@ -81,11 +98,15 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const { out, save = ["mask", "overlay"] } = options;
   await makeFolder(out);
   const model = await loadModel(options);
+  const shortSide =
+    options.quality === "fast"
+      ? Math.round(FAST_SIDE * model.processor.segmentationShortSide)
+      : options.shortSide;
   const head = { model: modelName(options.model) };
   await runBatch("segment", sources, options, head, async (picture, source) => {
     const encoded = await model.encode(picture, {
       mode: options.mode,
-      shortSide: options.shortSide,
+      shortSide,
       maxPixels: options.limitPixels,
       signal: interruption.signal,
     });

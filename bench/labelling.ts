@@ -1,0 +1,148 @@
+// Labelling: pictures a second from picture files to annotation files, beside what as many processes of
+// one thread do that only encode and segment (the engine's limit), or decode as well.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import type { AnnotationFormatName } from "../src/annotate/index.js";
+import type { Manifest } from "../src/label/manifest.js";
+import type { BenchContext } from "./context.js";
+import { built, ENTRY, isBuilt } from "./dist.js";
+import { blobs, jpeg, WORDS } from "./material.js";
+import { elapsed, ratio, takeTurns } from "./measure.js";
+import { type Row, rateRow } from "./row.js";
+
+/** Enough pictures for a few chunks in every process. */
+const FEW = 40;
+
+type Run = typeof import("../src/label/run.js");
+type Facts = typeof import("../src/evaluate/run.js");
+type Manifests = typeof import("../src/label/manifest.js");
+type Sources = typeof import("../src/cli/label-sources.js");
+
+/** Loads the model, and works through its pictures when told to. */
+const LIMIT_CODE = `
+  const [entry, decodes, words, ...files] = process.argv.slice(1);
+  const { GroupViT, decodePicture } = await import(entry);
+  const labels = JSON.parse(words);
+  const model = await GroupViT.load(undefined, { threads: 1 });
+  const held = decodes ? files : await Promise.all(files.map((file) => decodePicture(file)));
+  const segment = async (source) => (await model.encode(source)).segment(labels);
+  await segment(held[0]);
+  process.on("message", async () => {
+    // Decoding goes on beside the engine, as in labelling.
+    let next = decodePicture(held[0]);
+    for (let i = 0; i < held.length; i++) {
+      const picture = await next;
+      if (i + 1 < held.length) next = decodePicture(held[i + 1]);
+      await segment(picture);
+    }
+    process.send("done");
+  });
+  process.send("ready");
+`;
+
+async function startLimit(files: readonly string[], decodes: boolean): Promise<ChildProcess> {
+  const args = [ENTRY, decodes ? "yes" : "", JSON.stringify(WORDS), ...files];
+  const child = spawn(process.execPath, ["--input-type=module", "-e", LIMIT_CODE, "--", ...args], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  await once(child, "message");
+  return child;
+}
+
+/** Milliseconds a picture of processes without anything but engine, and decoding if wanted. */
+async function limit(
+  files: readonly string[],
+  processes: number,
+  decodes: boolean,
+): Promise<number> {
+  const children = await Promise.all(
+    Array.from({ length: processes }, (_, own) =>
+      startLimit(
+        files.filter((_, i) => i % processes === own),
+        decodes,
+      ),
+    ),
+  );
+  const time = await elapsed(() =>
+    Promise.all(
+      children.map((child) => {
+        child.send("go");
+        return once(child, "message");
+      }),
+    ),
+  );
+  for (const child of children) child.kill();
+  return time / files.length;
+}
+
+/** Milliseconds a picture by which a run of all takes longer than one of few: starting up is left out. */
+async function label(
+  files: readonly string[],
+  manifest: Manifest,
+  to: string,
+  formats: readonly AnnotationFormatName[],
+  processes: number,
+): Promise<number> {
+  const { labelPictures, localEngine } = await built<Run>("label/run");
+  const { findPictures } = await built<Sources>("cli/label-sources");
+  const run = (part: readonly string[]) =>
+    elapsed(() =>
+      labelPictures({
+        found: findPictures(part),
+        manifest,
+        to,
+        formats,
+        review: 0,
+        fresh: true,
+        engine: localEngine(processes),
+      }),
+    );
+  const few = files.slice(0, FEW * processes);
+  return ((await run(files)) - (await run(few))) / (files.length - few.length);
+}
+
+export async function benchLabelling(context: BenchContext): Promise<Row[]> {
+  if (!isBuilt("labelling")) return [];
+  const count = context.quick ? 200 : 1000;
+  const processes = availableParallelism();
+  const folder = join(context.folder, "to-label");
+  await mkdir(folder, { recursive: true });
+  const files = Array.from({ length: count }, (_, i) => join(folder, `${i}.jpg`));
+  for (const [i, file] of files.entries()) await writeFile(file, await jpeg(blobs(480, 360, i)));
+  const { modelFacts } = await built<Facts>("evaluate/run");
+  const { packageVersion } = await built<Manifests>("label/manifest");
+  const { sha256, shortSide } = await modelFacts(undefined);
+  const manifest: Manifest = {
+    format: "groupvit-labels/1",
+    version: packageVersion(),
+    model: { source: null, sha256, dtype: "fp32" },
+    labels: [...WORDS],
+    protocol: { prompts: "simple", mode: "whole", shortSide, topK: 5, background: "none" },
+  };
+  const to = join(context.folder, "labelled");
+  const [engine, decoded] = ["engine alone, pictures decoded", "decoding and engine"];
+  const times = await takeTurns(
+    {
+      [engine]: () => limit(files, processes, false),
+      [decoded]: () => limit(files, processes, true),
+      "labelling, coco": () => label(files, manifest, to, ["coco"], processes),
+      "labelling, png and coco": () => label(files, manifest, to, ["png", "coco"], processes),
+    },
+    Math.min(context.rounds, 5),
+    context.budget,
+  );
+  const share = (of: string, name: string) =>
+    `${(100 * ratio(times[of]!, times[name]!)).toFixed(0)} %`;
+  const group = `labelling of ${count} pictures of 480 x 360, bundled model, ${processes} processes`;
+  return Object.entries(times).map(([name, own]) =>
+    rateRow(group, name, "pictures/s", own, {
+      note: name.startsWith("labelling")
+        ? `${share(engine, name)} of the engine, ${share(decoded, name)} of decoding and engine`
+        : undefined,
+    }),
+  );
+}
