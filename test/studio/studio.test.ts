@@ -140,10 +140,10 @@ describe("the studio", () => {
     await page.getByRole("radio", { name: "First groups" }).check();
     await page.locator(".from button").first().click();
     const hint = page.locator("#groups-title >> xpath=../../p");
-    expect(await hint.innerText()).toMatch(/goes to segment \d+/);
+    await expect.poll(() => hint.innerText()).toMatch(/goes to segment \d+/);
     await page.getByRole("radio", { name: "Last groups" }).check();
     await page.locator(".to").first().click();
-    expect(await hint.innerText()).toMatch(/Segment \d+.* made of \d+ first groups/);
+    await expect.poll(() => hint.innerText()).toMatch(/Segment \d+.* made of \d+ first groups/);
     await page.getByRole("radio", { name: "Words", exact: true }).first().check();
     await page.getByLabel("Compare two").check();
     await page.getByLabel("Words B").fill("forest, roof");
