@@ -185,6 +185,11 @@ function createApp(
   app.setNotFoundHandler(() => {
     throw new ApiError(404, "not_found", "there is nothing here; /docs lists what there is");
   });
+  // Fastify closes the connection of a body that it refused. While the client still sends, its system answers that
+  // with a reset, and the client would never read why.
+  app.addHook("onSend", async (request, reply) => {
+    if (!request.raw.complete) reply.removeHeader("connection");
+  });
   // The log never has words, pictures, tokens or addresses: only the route's pattern.
   app.addHook("onResponse", async (request, reply) => {
     linger(request);
