@@ -73,13 +73,50 @@ export function aims(rows: readonly Row[]): Aim[] {
       (value) => `${supply!.toFixed(0)} of ${need!.toFixed(1)} samples/s, ${times(value)}`,
     );
   }
+  const published = "training step, published";
+  add(
+    "training step, published configuration: gradients at no less than 65 % of the sgemm roof",
+    row(published, "gradients")?.ofRoof,
+    (value) => value >= 0.65,
+    percent,
+  );
+  add(
+    "training step, published configuration, batch 8: under 2.2 GB",
+    row(published, "resident memory")?.median,
+    (value) => value < 2200,
+    (value) => `${value.toFixed(0)} MB`,
+  );
   const evaluation = rows.filter(({ group }) => group.startsWith("evaluation of"));
-  const busy = /(\d+) % of the CPU/.exec(evaluation.at(-1)?.note ?? "")?.[1];
   add(
     "evaluation with a process a core: over 90 % of the CPU",
-    busy === undefined ? undefined : Number(busy) / 100,
+    told(evaluation.at(-1), /(\d+) % of the CPU/, 0.01),
     (value) => value > 0.9,
     percent,
   );
+  add(
+    "labelling, COCO: at least 90 % of the engine's own rate",
+    told(row("labelling of", "labelling, coco"), /(\d+) % of the engine/, 0.01),
+    (value) => value >= 0.9,
+    percent,
+  );
+  const busiest = row("groupvit serve", "64 connections");
+  add(
+    "groupvit serve, 64 connections: at least 90 % of its engines' own rate",
+    busiest?.ofRoof,
+    (value) => value >= 0.9,
+    percent,
+  );
+  add(
+    "groupvit serve, 64 connections: event loop delay p99 under 20 ms",
+    told(busiest, /event loop delay p99 (\d+) ms/),
+    (value) => value < 20,
+    (value) => `${value.toFixed(0)} ms`,
+  );
   return found;
+}
+
+/** The number that a row's note tells, times `unit`. */
+function told(row: Row | undefined, pattern: RegExp, unit = 1): number | undefined {
+  const number = pattern.exec(row?.note ?? "")?.[1];
+  return number === undefined ? undefined : unit * Number(number);
 }

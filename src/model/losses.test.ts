@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { interpret } from "../../test/support/interpreter.js";
 import * as g from "../graph/build.js";
 import { gradient } from "../graph/gradient.js";
-import { groupInformation } from "./losses.js";
+import { bestSegments, groupInformation, groupShares } from "./losses.js";
 
 /** Nats of one picture, from its soft assignments [groups][tokens] of each stage. */
 function information(...stages: number[][][]): number {
@@ -73,5 +73,54 @@ describe("the information of groups", () => {
     const data = Float64Array.from([0.1, -0.1, -0.1, 0.1]);
     const [out] = interpret([grad!], { logits: { shape: [1, 2, 2], data } });
     expect(Array.from(out!.data, Math.sign)).toEqual([1, -1, -1, 1]);
+  });
+});
+
+describe("the best segments", () => {
+  /** Fit of one picture and one text from its segments' logits and shares, and the logits' gradients. */
+  function match(logits: number[], shares: number[]): { value: number; grads: number[] } {
+    const input = g.input("logits", "f32", [logits.length, 1]);
+    const best = bestSegments(input, g.constant(Float32Array.from(shares), [1, shares.length]));
+    const [grad] = gradient(g.reduceSum(best, [0, 1], false), [input]);
+    const data = Float64Array.from(logits);
+    const [value, grads] = interpret([best, grad!], {
+      logits: { shape: [logits.length, 1], data },
+    });
+    return { value: value!.data[0]!, grads: Array.from(grads!.data) };
+  }
+
+  it("are the logarithm of the mean over patches of exp(logit)", () => {
+    const expected = Math.log(0.5 * Math.exp(1) + 0.25 * Math.exp(3) + 0.25 * Math.exp(-2));
+    expect(match([1, 3, -2], [0.5, 0.25, 0.25]).value).toBeCloseTo(expected, 6);
+  });
+
+  it("are the picture's own fit where all segments are alike", () => {
+    expect(match([0.7, 0.7], [0.9, 0.1]).value).toBeCloseTo(0.7, 6);
+  });
+
+  it("pass nearly all of the gradient to the one that fits, none to one without patches", () => {
+    const { grads } = match([12, 2, 12], [0.1, 0.9, 0]);
+    expect(grads[0]).toBeGreaterThan(0.99);
+    expect(grads[2]).toBeLessThan(1e-15);
+    expect(grads.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
+  });
+
+  it("are those with patches, even where one without fits far better", () => {
+    const { value, grads } = match([20, -20], [0, 1]);
+    expect(value).toBeCloseTo(-20, 2);
+    expect(grads[0]).toBeLessThan(0.01);
+  });
+
+  it("have shares of the picture that stages share out one after the other", () => {
+    const first = assignment([
+      [1, 1, 0, 0],
+      [0, 0, 1, 0.5],
+      [0, 0, 0, 0.5],
+    ]);
+    const second = assignment([
+      [1, 0, 1],
+      [0, 1, 0],
+    ]);
+    expect([...evaluate(groupShares([first, second]))]).toEqual([0.625, 0.375]);
   });
 });

@@ -42,14 +42,32 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
  * @returns [batch]
  */
 export function groupInformation(assignments: readonly Tensor[]): Tensor {
-  const composed = assignments.reduce((before, next) => g.matmul(next, before)); // [batch, groups, patches]
+  const composed = compose(assignments);
   const patches = composed.shape[2] as number;
-  const shares = g.multiply(g.reduceSum(composed, [2], false), g.scalar(1 / patches)); // [batch, groups]
   const uncertainty = g.multiply(
     g.reduceSum(entropyTerms(composed), [1, 2], false),
     g.scalar(1 / patches),
   );
-  return g.subtract(g.reduceSum(entropyTerms(shares), [1], false), uncertainty);
+  return g.subtract(g.reduceSum(entropyTerms(shares(composed)), [1], false), uncertainty);
+}
+
+/**
+ * Share of the picture in each of its last groups, under the soft assignments of all stages.
+ *
+ * @param assignments of each grouping block [batch, groups, tokens], sums over groups 1
+ * @returns [batch, groups], sums over groups 1
+ */
+export function groupShares(assignments: readonly Tensor[]): Tensor {
+  return shares(compose(assignments));
+}
+
+/** Assignments one after the other: [batch, last groups, patches]. */
+function compose(assignments: readonly Tensor[]): Tensor {
+  return assignments.reduce((before, next) => g.matmul(next, before));
+}
+
+function shares(composed: Tensor): Tensor {
+  return g.multiply(g.reduceSum(composed, [2], false), g.scalar(1 / (composed.shape[2] as number)));
 }
 
 /** -p ln p, 0 where p is 0. */
@@ -84,21 +102,51 @@ export function ownTargets(n: number, k: number): ContrastiveTargets {
 }
 
 /**
+ * Scaled cosine similarities of rows and texts.
+ *
+ * @param rows L2-normalised [n, dim]
+ * @param texts L2-normalised [m, dim]
+ * @param scale factor, a scalar
+ * @returns [n, m]
+ */
+export function similarities(rows: Tensor, texts: Tensor, scale: Tensor): Tensor {
+  return g.multiply(g.gemm(rows, texts, { transA: false, transB: true }), scale);
+}
+
+/**
+ * How well texts fit pictures where they fit best, beyond the paper: the logarithm of the mean, over a
+ * picture's patches, of exp(scaled similarity of text and patch's segment). A text that fits one segment alone
+ * fits the picture, so segments gain by being of one thing. Segments without patches count for nothing, and
+ * none gains by growing: no gradient reaches the shares.
+ *
+ * @param logits scaled similarities [n * segments, m]
+ * @param shares of the picture in each segment [n, segments], sums over segments 1
+ * @returns [n, m]
+ */
+export function bestSegments(logits: Tensor, shares: Tensor): Tensor {
+  const [images, segments] = shares.shape as [number, number];
+  const texts = logits.shape[1]!;
+  // Keeps a segment without patches finite, and far below any other.
+  const weight = g.log(g.add(g.stopGradient(shares), g.scalar(1e-20)));
+  const weighted = g.add(
+    g.reshape(logits, [images, segments, texts]),
+    g.reshape(weight, [images, segments, 1]),
+  );
+  const largest = g.stopGradient(g.reduceMax(weighted, [1], true)); // [n, 1, m]
+  const total = g.reduceSum(g.exp(g.subtract(weighted, largest)), [1], true);
+  return g.reshape(g.add(g.log(total), largest), [images, texts]);
+}
+
+/**
  * Symmetric contrastive loss between n images and m texts: captions (m = n), or the k prompts of each
  * image in the multi-label loss (m = n * k).
  *
- * @param images L2-normalised [n, dim]
- * @param texts L2-normalised [m, dim]
- * @param scale factor of the cosine similarities, a scalar
+ * @param logits scaled similarities [n, m]
  */
 export function contrastiveLoss(
-  images: Tensor,
-  texts: Tensor,
-  scale: Tensor,
+  logits: Tensor,
   { imageToText, textToImage }: ContrastiveTargets,
 ): Tensor {
-  const similarity = g.gemm(images, texts, { transA: false, transB: true }); // [n, m]
-  const logits = g.multiply(similarity, scale);
   const perImage = crossEntropy(logits, imageToText);
   const perText = crossEntropy(g.transpose(logits, [1, 0]), textToImage);
   return g.multiply(g.add(perImage, perText), g.scalar(0.5));

@@ -36,24 +36,33 @@ export function project(
   return finish(ctx, name, g.add(g.multiply(hidden, scale), shift), config);
 }
 
-/** The projector in training: batch norm over the rows of the whole batch. */
+/**
+ * The projector in training: batch norm over the rows of the whole batch.
+ *
+ * @returns the rows projected, their statistics, and `also`, which projects other rows with these statistics
+ */
 export function projectBatch(
   ctx: ModelContext,
   name: Projector,
   rows: Tensor,
   config: GroupViTConfig,
-): { projected: Tensor; statistics: BatchStatistics } {
+): { projected: Tensor; statistics: BatchStatistics; also(others: Tensor): Tensor } {
   const size = [config.projectionIntermediateDim];
-  const hidden = linear(ctx, `${name}.0`, rows, config.projectionIntermediateDim);
+  const first = (x: Tensor) => linear(ctx, `${name}.0`, x, config.projectionIntermediateDim);
+  const hidden = first(rows);
   const mean = g.reduceMean(hidden, 0, true);
   const centred = g.subtract(hidden, mean);
   const variance = g.reduceMean(g.multiply(centred, centred), 0, true);
   const deviation = g.sqrt(g.add(variance, g.scalar(BATCH_NORM_EPS)));
   const scale = g.divide(ctx.parameter(`${name}.1.weight`, size), deviation);
-  const normed = g.add(g.multiply(centred, scale), ctx.parameter(`${name}.1.bias`, size));
+  const close = (x: Tensor) => {
+    const normed = g.add(g.multiply(x, scale), ctx.parameter(`${name}.1.bias`, size));
+    return finish(ctx, name, normed, config);
+  };
   return {
-    projected: finish(ctx, name, normed, config),
+    projected: close(centred),
     statistics: { mean: g.reshape(mean, size), variance: g.reshape(variance, size) },
+    also: (others) => close(g.subtract(first(others), mean)),
   };
 }
 

@@ -188,6 +188,8 @@ const schema = z
     groupInformation: z
       .strictObject({ nats: z.number().positive().max(10), weight: z.number().positive().max(100) })
       .optional(),
+    /** What prompts are compared with: the whole picture (the paper) or the segments that fit best. */
+    promptsMatch: z.enum(["picture", "segments"]).default("picture"),
     optimiser,
     schedule,
     steps: steps.optional(),
@@ -216,7 +218,12 @@ const schema = z
   .refine((config) => (config.steps === undefined) !== (config.epochs === undefined), {
     path: ["steps"],
     message: "give either steps or epochs",
-  });
+  })
+  .refine(
+    ({ promptsMatch, model }) =>
+      promptsMatch === "picture" || model.vision.numGroupTokens.some((tokens) => tokens > 0),
+    { path: ["promptsMatch"], message: '"segments" needs a stage with group tokens' },
+  );
 
 /** A run's configuration, complete. */
 export type TrainConfig = Omit<z.output<typeof schema>, "model"> & { model: GroupViTConfig };

@@ -13,11 +13,14 @@ import type { Outputs } from "../model/inference.js";
 import type { ModelContext } from "../model/layers.js";
 import { modelContext } from "../model/layers.js";
 import {
+  bestSegments,
   clampedScale,
   contrastiveLoss,
   groupInformation,
+  groupShares,
   normalizeRows,
   ownTargets,
+  similarities,
 } from "../model/losses.js";
 import type { Projector } from "../model/projector.js";
 import { projectBatch } from "../model/projector.js";
@@ -45,6 +48,11 @@ export interface TrainingGraphOptions {
    * times `weight`, to the loss. Keeps groups alive where few samples and steps would let one take all.
    */
   groupInformation?: { weight: number; nats: number };
+  /**
+   * What the prompts of the multi-label loss are compared with: the picture as a whole (`picture`, the paper),
+   * or its segments, of which the best-fitting count (`segments`, beyond the paper). Default `picture`.
+   */
+  promptsMatch?: "picture" | "segments";
 }
 
 /** Names of a graph's inputs and outputs for a parameter. */
@@ -81,9 +89,28 @@ export function gumbelShapes(config: GroupViTConfig): [number, number][] {
   return shapes;
 }
 
+/**
+ * Numbers per picture that the head reads: the pooled segments, or, where prompts match segments, each
+ * segment followed by its share of the picture.
+ */
+export function imageFeatureWidth(config: GroupViTConfig, options: TrainingGraphOptions): number {
+  const { hiddenSize } = config.vision;
+  return matchesSegments(options) ? segmentCount(config) * (hiddenSize + 1) : hiddenSize;
+}
+
+/** Groups of the last grouping block. */
+function segmentCount(config: GroupViTConfig): number {
+  const { numGroupTokens, numOutputGroups } = config.vision;
+  return numOutputGroups[numGroupTokens.findLastIndex((groups) => groups > 0)]!;
+}
+
+function matchesSegments({ promptsMatch, multiLabel }: TrainingGraphOptions): boolean {
+  return promptsMatch === "segments" && multiLabel > 0;
+}
+
 type Context = ReturnType<typeof modelContext>;
 
-/** The image tower over `images` pictures, with its inputs: [images, width], and group usage. */
+/** The image tower over `images` pictures, with its inputs: [images, feature width], and group usage. */
 function encodeImages(
   config: GroupViTConfig,
   images: number,
@@ -135,7 +162,11 @@ function encodeImages(
     const lacking = g.subtract(g.scalar(nats), g.minimum(information, g.scalar(nats)));
     missing.push({ tensor: lacking, grad: share });
   }
-  return { ctx, features: tower.pooled, usage, missing };
+  if (!matchesSegments(options)) return { ctx, features: tower.pooled, usage, missing };
+  const shares = g.reshape(groupShares(assignments), [images, segmentCount(config), 1]);
+  const features = g.concat([tower.lastHiddenState, shares], 2);
+  const width = imageFeatureWidth(config, options);
+  return { ctx, features: g.reshape(features, [images, width]), usage, missing };
 }
 
 /** The text tower over `texts` prompts of one length that is known at run time: [texts, width]. */
@@ -156,7 +187,7 @@ function encodeTexts(config: GroupViTConfig, texts: number): { ctx: Context; fea
 /**
  * Projectors and losses over the whole batch.
  *
- * @param imageFeatures [n, image width]
+ * @param imageFeatures [n, image feature width]
  * @param textFeatures [n * (1 + multiLabel), text width]: of each image its caption, then its prompts
  */
 function lossHead(
@@ -169,7 +200,14 @@ function lossHead(
   const n = imageFeatures.shape[0] as number;
   const perImage = 1 + options.multiLabel;
   const dim = config.projectionDim;
-  const images = projectBatch(ctx, "visual_projection", imageFeatures, config);
+  const { hiddenSize } = config.vision;
+  const count = segmentCount(config);
+  const unpacked = matchesSegments(options)
+    ? g.reshape(imageFeatures, [n, count, hiddenSize + 1])
+    : undefined;
+  const segments = unpacked && g.slice(unpacked, 2, 0, hiddenSize); // [n, segments, width]
+  const pooled = segments ? g.reduceMean(segments, 1, false) : imageFeatures;
+  const images = projectBatch(ctx, "visual_projection", pooled, config);
   const texts = projectBatch(ctx, "text_projection", textFeatures, config);
   const imageRows = normalizeRows(images.projected);
   const textRows = g.reshape(normalizeRows(texts.projected), [n, perImage, dim]);
@@ -179,20 +217,29 @@ function lossHead(
   // Pictures with the same nouns are classes of equals: the matrix is symmetric.
   const equals = shared && g.input("caption_targets", "f32", [n, n]);
   const captionTargets = equals ? { imageToText: equals, textToImage: equals } : ownTargets(n, 1);
-  const contrastive = contrastiveLoss(imageRows, captions, scale, captionTargets);
+  const contrastive = contrastiveLoss(similarities(imageRows, captions, scale), captionTargets);
   const outputs: Outputs = { contrastive_loss: contrastive };
   let total = contrastive;
   if (options.multiLabel > 0) {
-    const prompts = g.reshape(g.slice(textRows, 1, 1, perImage), [n * options.multiLabel, dim]);
+    const promptCount = n * options.multiLabel;
+    const prompts = g.reshape(g.slice(textRows, 1, 1, perImage), [promptCount, dim]);
     const ownScale = clampedScale(ctx.parameter("multi_label_logit_scale", []));
-    const count = n * options.multiLabel;
     const targets = shared
       ? {
-          imageToText: g.input("image_targets", "f32", [n, count]),
-          textToImage: g.input("text_targets", "f32", [count, n]),
+          imageToText: g.input("image_targets", "f32", [n, promptCount]),
+          textToImage: g.input("text_targets", "f32", [promptCount, n]),
         }
       : ownTargets(n, options.multiLabel);
-    outputs.multi_label_loss = contrastiveLoss(imageRows, prompts, ownScale, targets);
+    let logits: Tensor;
+    if (unpacked && segments) {
+      const flat = g.reshape(segments, [n * count, hiddenSize]);
+      const rows = normalizeRows(images.also(flat));
+      const shares = g.slice(unpacked, 2, hiddenSize, hiddenSize + 1);
+      logits = bestSegments(similarities(rows, prompts, ownScale), g.reshape(shares, [n, count]));
+    } else {
+      logits = similarities(imageRows, prompts, ownScale);
+    }
+    outputs.multi_label_loss = contrastiveLoss(logits, targets);
     total = g.add(total, outputs.multi_label_loss);
   }
   outputs.loss = total;
@@ -264,7 +311,7 @@ export function headGraph(
   options: TrainingGraphOptions,
 ): Outputs {
   const texts = batch * (1 + options.multiLabel);
-  const images = g.input("image_features", "f32", [batch, config.vision.hiddenSize]);
+  const images = g.input("image_features", "f32", [batch, imageFeatureWidth(config, options)]);
   const words = g.input("text_features", "f32", [texts, config.text.hiddenSize]);
   const { ctx, total, outputs } = lossHead(config, images, words, options);
   const [imageGrads, textGrads] = gradient(total, [images, words]);

@@ -127,7 +127,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<TrainingStep> {
   const { batch, microBatch = batch, multiLabel, nounTargets, gumbel, dropPath } = config;
-  const { assignment, groupInformation, optimiser, threads } = config;
+  const { assignment, groupInformation, promptsMatch, optimiser, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
   return TrainingStep.create(
     config.model,
@@ -141,6 +141,7 @@ function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<T
       dropPath,
       assignment,
       groupInformation,
+      promptsMatch,
       optimiser,
       trainable,
     },

@@ -6,7 +6,7 @@ import { isBuffer, parameterShapes } from "../checkpoint/shapes.js";
 import * as g from "../graph/build.js";
 import { gradient } from "../graph/gradient.js";
 import type { GroupViTConfig } from "../model/config.js";
-import { clampedScale, contrastiveLoss, ownTargets } from "../model/losses.js";
+import { clampedScale, contrastiveLoss, ownTargets, similarities } from "../model/losses.js";
 import { Random } from "../random.js";
 import { createSession } from "../runtime/session.node.js";
 import { dropPathBranches, dropPathRates, gumbelShapes } from "./graphs.js";
@@ -149,6 +149,7 @@ describe("the training step", () => {
     { assignment: "hard" },
     { assignment: "soft" },
     { assignment: "hard", groupInformation: { nats: 3, weight: 2 } },
+    { assignment: "soft", promptsMatch: "segments" },
   ])(
     "gives the same however the batch of 64 is cut (%j)",
     async (kind) => {
@@ -405,12 +406,12 @@ describe("losses", () => {
       const own = Math.floor(j / k);
       toImage += (logSum(range(n).map((i) => logit(i, j))) - logit(own, j)) / (n * k);
     }
-    const loss = contrastiveLoss(
+    const logits = similarities(
       g.input("images", "f32", [n, dim]),
       g.input("texts", "f32", [n * k, dim]),
       g.input("scale", "f32", []),
-      ownTargets(n, k),
     );
+    const loss = contrastiveLoss(logits, ownTargets(n, k));
     const [value] = interpret([loss], {
       images: { shape: [n, dim], data: images },
       texts: { shape: [n * k, dim], data: texts },

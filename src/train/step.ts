@@ -18,6 +18,7 @@ import {
   encodeGraph,
   gumbelShapes,
   headGraph,
+  imageFeatureWidth,
   names,
   orthogonalGraph,
   wholeGraph,
@@ -280,7 +281,7 @@ export class TrainingStep {
     const { ranks } = options;
     const parts = cut(this.share.count, options.microBatch);
     const widths: Record<Tower, number> = {
-      image: config.vision.hiddenSize,
+      image: imageFeatureWidth(config, options),
       text: config.text.hiddenSize,
     };
     const rows: Record<Tower, number> = { image: 1, text: perImage };

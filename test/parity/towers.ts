@@ -11,6 +11,7 @@ import {
   contrastiveLoss,
   normalizeRows,
   ownTargets,
+  similarities,
 } from "../../src/model/losses.js";
 import type { PositionMode } from "../../src/model/positions.js";
 import { interpolatePositions } from "../../src/model/positions.js";
@@ -145,12 +146,12 @@ export async function contrastive(
 ): Promise<number> {
   const rows = images.length / dim;
   const parameter = g.input("scale", "f32", []);
-  const loss = contrastiveLoss(
+  const logits = similarities(
     normalizeRows(g.input("images", "f32", [rows, dim])),
     normalizeRows(g.input("texts", "f32", [rows, dim])),
     clamp ? clampedScale(parameter) : g.exp(parameter),
-    ownTargets(rows, 1),
   );
+  const loss = contrastiveLoss(logits, ownTargets(rows, 1));
   const session = await createSession(toOnnx({ loss }));
   const values = await session.run({
     images: { shape: [rows, dim], data: images },
