@@ -15,6 +15,8 @@ import { recipe } from "./training.js";
 
 /** Steps in which the engine's memory and the data threads settle. */
 const WARM_UP = 3;
+/** Enough to see that it runs; shares of such small steps say nothing of the recipe. */
+const QUICK_BATCH = 16;
 
 const run = promisify(execFile);
 
@@ -40,7 +42,8 @@ export async function benchScaling(context: BenchContext): Promise<Row[]> {
     console.error("bench: mpirun is missing, scaling left out; apt-get install openmpi-bin");
     return [];
   }
-  const { batch, ...config } = await recipe("scenes");
+  const { batch: whole, ...config } = await recipe("scenes");
+  const batch = context.quick ? QUICK_BATCH : whole;
   const file = join(context.folder, "scaling.json");
   await writeFile(
     file,

@@ -60,7 +60,9 @@ async function enginesAlone(count: number, picture: string, seconds: number): Pr
 /** Since it was asked last. */
 async function loopDelay(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  return 1000 * Number(/^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1]);
+  return (
+    1000 * Number(/^groupvit_event_loop_delay_seconds\{quantile="0.99"\} (\S+)$/m.exec(text)?.[1])
+  );
 }
 
 export async function benchServe(context: BenchContext): Promise<Row[]> {

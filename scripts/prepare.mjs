@@ -38,6 +38,7 @@ const TEST_PACKAGES = {
   "redis-server": ["/usr/bin/redis-server"],
   "openmpi-bin": ["/usr/bin/mpirun"],
   iproute2: ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"],
+  openssl: ["/usr/bin/openssl"],
 };
 
 function missingPackages() {

@@ -4,36 +4,12 @@
 export { readSafetensors } from "./checkpoint/safetensors.js";
 export { huggingFaceFiles } from "./checkpoint/save.js";
 export { torchChunks } from "./checkpoint/torch.js";
-export {
-  CheckpointError,
-  ConfigError,
-  HubError,
-  InputError,
-  PictureError,
-} from "./errors.js";
 export type { ExportOptions } from "./export.js";
 export { exportOnnx } from "./export.js";
-export type {
-  EncodedPicture,
-  EncodeOptions,
-  ExplainOptions,
-  GroupStage,
-  LoadOptions,
-  Ranked,
-  Segmentation,
-  SegmentOptions,
-} from "./groupvit.js";
+export type { EncodedPicture, LoadOptions } from "./groupvit.js";
 export type { DecodeOptions } from "./input/limits.js";
-export type { Picture } from "./input/picture.js";
-export type { PromptSet } from "./input/prompts.js";
 export { tokenizerFiles } from "./input/tokenizer.js";
-export type { Vocabulary } from "./input/vocabularies.js";
-export { parseLabels, readLabelsFile, VOCABULARIES } from "./input/vocabularies.js";
-export { labelPalette, vocPalette } from "./output/palette.js";
-export { decodeLabelPng, encodeLabelPng } from "./output/png.js";
-export type { CompressedRle, Rle } from "./output/rle.js";
-export { compressRle, decodeRle, decompressRle, encodeRle, rleArea, rleBox } from "./output/rle.js";
-export type { ExplainedRegion, Explanation } from "./segment/explain.js";
+export * from "./light-parts.js";
 export type {
   ImageInputs,
   ModelInputs,

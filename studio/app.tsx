@@ -1,8 +1,10 @@
 // The page: picture on the left, panels on the right, what happened below.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Choice } from "./choice.js";
 import { ExportPanel } from "./export-panel.js";
 import { takeFiles } from "./files.js";
+import { CROSS, Glyph } from "./glyph.js";
 import { GroupsPanel } from "./groups-panel.js";
 import { ModelDialog } from "./model-dialog.js";
 import { OptionsPanel } from "./options-panel.js";
@@ -87,7 +89,7 @@ export function App({ session }: { session: Session }) {
             </details>
           </div>
           <button type="button" class="icon" aria-label="Dismiss" onClick={() => session.dismiss()}>
-            <Glyph path="M6 6l12 12M18 6 6 18" />
+            <Glyph path={CROSS} />
           </button>
         </div>
       )}
@@ -95,21 +97,14 @@ export function App({ session }: { session: Session }) {
       <main>
         <section class="stage" aria-label="Picture">
           <div class="bar">
-            <fieldset class="choice">
-              <legend class="visually-hidden">What the mask shows</legend>
-              {VIEWS.map(([view, name]) => (
-                <label key={view}>
-                  <input
-                    type="radio"
-                    name="view"
-                    checked={settings.view === view}
-                    disabled={view !== "words" && settings.mode === "slide"}
-                    onChange={() => session.change({ view })}
-                  />
-                  <span>{name}</span>
-                </label>
-              ))}
-            </fieldset>
+            <Choice
+              legend="What the mask shows"
+              name="view"
+              choices={VIEWS}
+              value={settings.view}
+              choose={(view) => session.change({ view })}
+              disabled={(view) => view !== "words" && settings.mode === "slide"}
+            />
             <label class="opacity">
               <span>Mask</span>
               <input
@@ -269,24 +264,6 @@ function usePageEvents(session: Session, setDragging: (dragging: boolean) => voi
     );
     return () => stop.abort();
   }, [session, setDragging]);
-}
-
-export function Glyph({ path }: { path: string }) {
-  return (
-    <svg
-      viewBox="0 0 24 24"
-      width="18"
-      height="18"
-      aria-hidden="true"
-      fill="none"
-      stroke="currentColor"
-      stroke-width="2"
-      stroke-linecap="round"
-      stroke-linejoin="round"
-    >
-      <path d={path} />
-    </svg>
-  );
 }
 
 function megabytes(bytes: number): string {

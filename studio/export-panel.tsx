@@ -1,6 +1,7 @@
 // Saves what was found: mask, overlay, numbers, paths.
 
 import { useState } from "preact/hooks";
+import { Choice } from "./choice.js";
 import type { Format, Side } from "./paint.js";
 import type { Session, State } from "./session.js";
 
@@ -9,6 +10,11 @@ const FORMATS: readonly (readonly [Format, string, string])[] = [
   ["overlay", "Overlay PNG", "The mask over the picture, as strong as you see it"],
   ["svg", "SVG", "A path for each word"],
   ["json", "JSON", "Areas, scores and masks as numbers"],
+];
+
+const SIDES: readonly (readonly [Side, string])[] = [
+  ["a", "A"],
+  ["b", "B"],
 ];
 
 export function ExportPanel({ session, state }: { session: Session; state: State }) {
@@ -28,20 +34,13 @@ export function ExportPanel({ session, state }: { session: Session; state: State
       <div class="head">
         <h2 id="export-title">Export</h2>
         {state.settings.compare && (
-          <fieldset class="choice">
-            <legend class="visually-hidden">Which words</legend>
-            {(["a", "b"] as const).map((one) => (
-              <label key={one}>
-                <input
-                  type="radio"
-                  name="export-side"
-                  checked={side === one}
-                  onChange={() => setSide(one)}
-                />
-                <span>{one.toUpperCase()}</span>
-              </label>
-            ))}
-          </fieldset>
+          <Choice
+            legend="Which words"
+            name="export-side"
+            choices={SIDES}
+            value={side}
+            choose={(one) => setSide(one)}
+          />
         )}
       </div>
       <div class="formats">

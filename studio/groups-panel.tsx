@@ -82,7 +82,7 @@ export function GroupsPanel({ session, state }: { session: Session; state: State
             >
               <i style={{ background: css(lastColours, segment.group) }} />
               {word(segment.group) ?? `Segment ${segment.group + 1}`}{" "}
-              <span>{percent(segment.area)}</span>
+              <span class="amount">{percent(segment.area)}</span>
             </button>
           </li>
         ))}

@@ -8,5 +8,11 @@ import "./studio.css";
 
 const session = new Session(location.hash);
 render(<App session={session} />, document.body);
-void session.loadModel();
+// The engine is there by then: keeping it for visits without a network asks for nothing twice.
+void session
+  .loadModel()
+  .then(() => {
+    if (import.meta.env.PROD) return navigator.serviceWorker?.register("./service-worker.js");
+  })
+  .catch(() => {}); // private windows may allow none
 void session.openSample(SAMPLES[0]!);

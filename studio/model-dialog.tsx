@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { takeFiles } from "./files.js";
+import { CROSS, Glyph } from "./glyph.js";
 import type { Session, State } from "./session.js";
 
 interface Props {
@@ -27,7 +28,7 @@ export function ModelDialog({ session, state, open, close }: Props) {
       <div class="head">
         <h2 id="model-title">Model</h2>
         <button type="button" class="icon" aria-label="Close" onClick={close}>
-          ×
+          <Glyph path={CROSS} />
         </button>
       </div>
       <p class="hint">Now: {state.model?.name ?? "none"}</p>
@@ -39,7 +40,8 @@ export function ModelDialog({ session, state, open, close }: Props) {
           close();
         }}
       >
-        <strong>Bundled</strong> small, and fast everywhere
+        <strong>Bundled</strong>
+        <span class="hint">Small, fast everywhere, works without a network</span>
       </button>
       <form
         onSubmit={(event) => {
@@ -90,7 +92,9 @@ export function ModelDialog({ session, state, open, close }: Props) {
             onChange={(event) => pick(event.currentTarget.files)}
           />
         </label>
-        <span class="hint">config.json and weights; or drop them on the page</span>
+        <span class="hint">
+          A model's config.json and weights. Dropping them on the page works, too.
+        </span>
       </div>
     </dialog>
   );

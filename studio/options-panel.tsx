@@ -1,12 +1,13 @@
 // Background, threshold, top-k, prompts and detail.
 
+import { Choice } from "./choice.js";
 import type { Session, State } from "./session.js";
 import { DEFAULTS, type Settings } from "./settings.js";
 
 const BACKGROUNDS: readonly (readonly [Settings["background"], string])[] = [
   ["none", "None"],
   ["threshold", "Low scores"],
-  ["words", "Words"],
+  ["words", "Other words"],
 ];
 
 export function OptionsPanel({ session, state: { settings } }: { session: Session; state: State }) {
@@ -15,20 +16,14 @@ export function OptionsPanel({ session, state: { settings } }: { session: Sessio
       <div class="head">
         <h2 id="options-title">Background</h2>
       </div>
-      <fieldset class="choice wide">
-        <legend class="visually-hidden">Which pixels become background</legend>
-        {BACKGROUNDS.map(([background, name]) => (
-          <label key={background}>
-            <input
-              type="radio"
-              name="background"
-              checked={settings.background === background}
-              onChange={() => session.change({ background })}
-            />
-            <span>{name}</span>
-          </label>
-        ))}
-      </fieldset>
+      <Choice
+        legend="Which pixels become background"
+        name="background"
+        choices={BACKGROUNDS}
+        value={settings.background}
+        choose={(background) => session.change({ background })}
+        wide
+      />
       {settings.background === "threshold" && (
         <label class="slider">
           <span>Threshold</span>
@@ -57,7 +52,7 @@ export function OptionsPanel({ session, state: { settings } }: { session: Sessio
         </label>
       )}
       <details>
-        <summary>More</summary>
+        <summary>More options</summary>
         <label class="slider">
           <span>Words that may win</span>
           <input
@@ -72,7 +67,7 @@ export function OptionsPanel({ session, state: { settings } }: { session: Sessio
           />
         </label>
         <label class="slider">
-          <span>Prompts a word</span>
+          <span>Prompts per word</span>
           <select
             value={settings.prompts}
             onChange={(event) =>

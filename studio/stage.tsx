@@ -160,6 +160,7 @@ function Names({ mask, from, to }: { mask: Mask; from: number; to: number }) {
         return (
           <span
             key={value}
+            class="name-tag"
             style={{
               left: `${x * 100}%`,
               top: `${y * 100}%`,

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { defineConfig, type ResolvedConfig } from "vite";
 // @ts-expect-error: a plain script
 import { buildBrowser } from "../scripts/build-browser.mjs";
+import { writeServiceWorker } from "./write-service-worker.js";
 
 const out = fileURLToPath(new URL("dist", import.meta.url));
 
@@ -51,6 +52,7 @@ export default defineConfig(async () => {
         closeBundle() {
           cpSync(built, join(folder, name), { recursive: true });
           rmSync(built, { recursive: true });
+          writeServiceWorker(folder);
         },
       },
     ],

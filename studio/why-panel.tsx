@@ -36,7 +36,11 @@ export function WhyPanel({ session, state }: { session: Session; state: State })
             side={side}
           />
         ) : (
-          <p class="hint">Point at the picture, or tap it, to see why a place carries its word.</p>
+          <p class="hint">
+            {explanation
+              ? "Point at the picture, or tap it, to see why a place carries its word."
+              : "Type a word first; then point at the picture to see why it is there."}
+          </p>
         )}
       </div>
       {explanation && (
@@ -198,7 +202,9 @@ function Regions({
               onClick={() => session.choose(side, i)}
             >
               {name(region)}{" "}
-              <span>{percent(region.pixels / (explanation.width * explanation.height))}</span>
+              <span class="amount">
+                {percent(region.pixels / (explanation.width * explanation.height))}
+              </span>
             </button>
           </li>
         );

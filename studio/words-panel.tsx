@@ -1,5 +1,6 @@
 // The words, and what became of each: a chip in the colour of its mask with area and score.
 
+import { CROSS, Glyph } from "./glyph.js";
 import { css, type Side, wordColours } from "./paint.js";
 import type { Mask, Session, State } from "./session.js";
 import { labelsOf, withoutLabel } from "./settings.js";
@@ -118,7 +119,7 @@ function Chips({
               aria-label={`Remove ${label}`}
               onClick={() => remove(label)}
             >
-              ×
+              <Glyph path={CROSS} />
             </button>
           </li>
         );

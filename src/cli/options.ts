@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
 import { InputError } from "../errors.js";
+import { QUALITIES } from "../evaluate/quality.js";
 import type { GroupViT, LoadOptions, PromptSet, Vocabulary } from "../index.js";
 import { byteSize, startProgress } from "./progress.js";
 import { interruption, note } from "./terminal.js";
@@ -26,26 +27,41 @@ export interface PictureOptions {
   json?: boolean;
 }
 
-export function addModelOptions(command: Command): Command {
+/** Flags and text of the option that names a model. */
+export const MODEL_OPTION = [
+  "-m, --model <model>",
+  "model folder, checkpoint file or Hugging Face Hub id (default: the bundled model)",
+] as const;
+
+export function deviceOption(): Option {
+  return new Option("--device <device>", "where to compute (default: cpu)").choices([
+    "cpu",
+    "cuda",
+    "webgpu",
+  ]);
+}
+
+export function dtypeOption(): Option {
+  return new Option(
+    "--dtype <type>",
+    "weights in the engine, int8 fastest but a little off (default: fp32)",
+  ).choices(["fp32", "fp16", "int8"]);
+}
+
+export function qualityOption(): Option {
+  return new Option(
+    "--quality <preset>",
+    "fast looks at a smaller picture, best fits borders to the picture's edges (default: balanced)",
+  ).choices(QUALITIES);
+}
+
+/** @param threads what is said of the engine's threads where nothing is given */
+export function addModelOptions(command: Command, threads = "one per core"): Command {
   return command
-    .option(
-      "-m, --model <model>",
-      "model folder, checkpoint file or Hugging Face Hub id (default: the bundled model)",
-    )
-    .addOption(
-      new Option("--device <device>", "where to compute (default: cpu)").choices([
-        "cpu",
-        "cuda",
-        "webgpu",
-      ]),
-    )
-    .addOption(
-      new Option(
-        "--dtype <type>",
-        "weights in the engine, int8 fastest but a little off (default: fp32)",
-      ).choices(["fp32", "fp16", "int8"]),
-    )
-    .option("--threads <n>", "threads of the engine (default: one per core)", wholeNumber(1, 1024));
+    .option(...MODEL_OPTION)
+    .addOption(deviceOption())
+    .addOption(dtypeOption())
+    .option("--threads <n>", `threads of the engine (default: ${threads})`, wholeNumber(1, 1024));
 }
 
 export function addLabelOptions(command: Command): Command {

@@ -4,6 +4,7 @@ import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { InputError } from "../errors.js";
 import { startHeartbeat } from "./heartbeat.js";
+import { endForCertain } from "./launcher.js";
 import { type Communicator, launchedRanks, startMpi } from "./mpi.js";
 
 /** Seconds without a sign of life after which a rank counts as lost; for slow disks and tests. */
@@ -136,6 +137,7 @@ export class Ranks {
 
   private end(message: string, code: number): never {
     tell(message);
+    endForCertain(message);
     this.group.abort(code);
     process.exit(code);
   }

@@ -64,6 +64,7 @@ export async function predict(
     prompts: protocol.prompts,
     topK: protocol.topK,
     assignment: protocol.assignment,
+    refine: protocol.refine,
     pixelScores: true,
     background: background.kind,
     ...(background.kind === "threshold" ? { threshold: background.threshold } : {}),

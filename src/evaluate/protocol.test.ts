@@ -4,7 +4,9 @@ import {
   protocolChanges,
   protocolFields,
   STANDARD_PROTOCOLS,
+  withQuality,
 } from "./protocol.js";
+import type { Quality } from "./quality.js";
 
 describe("the standard protocols", () => {
   it.each([
@@ -32,6 +34,17 @@ describe("the standard protocols", () => {
 
 describe("changes of a protocol", () => {
   const standard = authorsSegmentation(["cat", "dog"], { kind: "threshold", threshold: 0.95 });
+
+  it("name a quality with what it changes; balanced changes nothing", () => {
+    const changes = (quality: Quality) => protocolChanges(standard, withQuality(standard, quality));
+    expect(changes("balanced")).toEqual([]);
+    expect(changes("best")).toEqual(["quality: balanced -> best", "refine: off -> on"]);
+    expect(changes("fast")).toEqual([
+      "quality: balanced -> fast",
+      "short side: 448 px -> 336 px",
+      "mode: slide 448/224 -> slide 336/168",
+    ]);
+  });
 
   it("are none for the same", () => {
     expect(protocolChanges(standard, { ...standard })).toEqual([]);

@@ -3,6 +3,7 @@
 
 import type { PromptSet } from "../input/prompts.js";
 import { VOCABULARIES } from "../input/vocabularies.js";
+import { type Quality, qualityRefines, qualityShortSide } from "./quality.js";
 
 /** Which pixels take no class. */
 export type ProtocolBackground =
@@ -27,6 +28,10 @@ export interface SegmentationProtocol {
   readonly assignment: "soft" | "hard";
   /** Encoded mirrored as well, scores averaged. */
   readonly flip: boolean;
+  /** Borders are fitted to the picture's own edges; absent for not. */
+  readonly refine?: true;
+  /** The preset that the values above were taken from; absent for `balanced`, which changes none. */
+  readonly quality?: Exclude<Quality, "balanced">;
 }
 
 /** Classification: the word nearest to the whole picture. */
@@ -81,6 +86,20 @@ export function authorsSegmentation(
     topK: 5,
     assignment: "soft",
     flip: false,
+  };
+}
+
+/** A protocol with what a quality changes of it. */
+export function withQuality(
+  protocol: SegmentationProtocol,
+  quality: Quality | undefined,
+): SegmentationProtocol {
+  if (quality === undefined || quality === "balanced") return protocol;
+  return {
+    ...protocol,
+    shortSide: qualityShortSide(quality, protocol.shortSide),
+    ...(qualityRefines(quality) ? { refine: true } : {}),
+    quality,
   };
 }
 
@@ -139,9 +158,10 @@ function fields(protocol: Protocol): Record<string, string> {
     prompts: protocol.prompts,
   };
   if (protocol.task === "classification") return common;
-  const { background, shortSide, mode, topK, assignment, flip } = protocol;
+  const { background, shortSide, mode, topK, assignment, flip, refine, quality } = protocol;
   return {
     ...common,
+    quality: quality ?? "balanced",
     background: background.kind,
     ...(background.kind === "threshold" ? { threshold: `${background.threshold}` } : {}),
     "short side": `${shortSide} px`,
@@ -149,5 +169,6 @@ function fields(protocol: Protocol): Record<string, string> {
     "top k": `${topK}`,
     assignment,
     flip: flip ? "on" : "off",
+    refine: refine ? "on" : "off",
   };
 }

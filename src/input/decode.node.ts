@@ -1,6 +1,6 @@
 // Decodes pictures in Node with sharp: from a path, a URL, bytes or a stream to upright 8-bit sRGB.
 
-import { createReadStream } from "node:fs";
+import { createReadStream, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -96,8 +96,9 @@ async function readSource(
 }
 
 async function readFile(path: string, reading: Reading): Promise<Uint8Array> {
+  let status: Stats;
   try {
-    const status = await stat(path);
+    status = await stat(path);
     if (status.isDirectory()) {
       throw new PictureError(`${reading.subject}: a folder: give a picture file`);
     }
@@ -109,8 +110,10 @@ async function readFile(path: string, reading: Reading): Promise<Uint8Array> {
     }
     throw unreadable(error, reading.subject);
   }
-  // Counted again while reading: files grow, and devices and pipes have no size.
-  return readStream(createReadStream(path, { highWaterMark: 1 << 20 }), reading);
+  // Counted again while reading: files grow, and devices and pipes have no size. The stream allocates what it may
+  // read at once, twice: a small picture must not cost two megabytes of garbage.
+  const highWaterMark = status.isFile() ? Math.min(1 << 20, status.size + 1) : 1 << 16;
+  return readStream(createReadStream(path, { highWaterMark }), reading);
 }
 
 async function readStream(stream: Readable, reading: Reading): Promise<Uint8Array> {

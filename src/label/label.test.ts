@@ -124,10 +124,14 @@ describe("Results", () => {
   test("a picture with which a process ended three times is found out, its neighbours are not", async () => {
     const results = new Results(folder);
     for (let attempt = 0; attempt < 3; attempt++) {
-      expect((await results.beginTrail("t")).poison).toEqual(new Set());
-      for (const picture of [0, 1, 2]) await results.markTrail("t", picture);
+      const trail = await results.beginTrail("t");
+      expect(trail.poison).toEqual(new Set());
+      for (const picture of [0, 1, 2]) await trail.mark(picture);
+      await trail.end();
     }
-    expect(await results.beginTrail("t")).toEqual({ ended: 1, poison: new Set([2]) });
+    const last = await results.beginTrail("t");
+    expect(last).toMatchObject({ ended: 1, poison: new Set([2]) });
+    await last.end();
   });
 });
 

@@ -66,7 +66,8 @@ async function labelChunk({ to, run, chunk, limitPixels }: LabelTask): Promise<v
   const results = new Results(layout(to).results);
   if (await results.isFinished(chunk.key)) return;
   const standing = await results.standing(chunk.key);
-  const { ended, poison } = await results.beginTrail(chunk.key);
+  const trail = await results.beginTrail(chunk.key);
+  const { ended, poison } = trail;
   // A chunk that ended a process is worked on alone, so that the right picture is blamed.
   const turn: typeof engine = ended > 0 ? (work) => work() : engine;
 
@@ -75,7 +76,7 @@ async function labelChunk({ to, run, chunk, limitPixels }: LabelTask): Promise<v
     if (poison.has(i)) {
       return { name, error: `${describePlace(place)}: it ended its process again and again` };
     }
-    await results.markTrail(chunk.key, i);
+    await trail.mark(i);
     try {
       const picture = await decode(place, limitPixels);
       return recordOf(name, await turn(() => segment(model, picture, manifest)));
@@ -91,7 +92,8 @@ async function labelChunk({ to, run, chunk, limitPixels }: LabelTask): Promise<v
     }
     return records;
   };
-  await results.write(chunk.key, await (ended > 0 ? engine(labelAll) : labelAll()));
+  const records = await (ended > 0 ? engine(labelAll) : labelAll()).finally(() => trail.end());
+  await results.write(chunk.key, records);
 }
 
 async function decode(place: PicturePlace, maxPixels?: number): Promise<Picture> {

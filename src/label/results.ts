@@ -3,13 +3,22 @@
 //
 // Chunks with pictures that were set aside have another ending, so that the next run tries these again.
 
-import { appendFile, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
 import type { PictureRecord } from "./record.js";
 
 /** How often a picture may end its process before it is set aside. */
 const MAX_ENDS = 3;
+
+/** The pictures of a chunk that were begun. */
+export interface Trail {
+  readonly ended: number;
+  readonly poison: ReadonlySet<number>;
+  /** Notes that a picture is begun. */
+  mark(picture: number): Promise<void>;
+  end(): Promise<void>;
+}
 
 export class Results {
   /** @param folder that exists */
@@ -61,9 +70,9 @@ export class Results {
    * Begins the trail of a chunk: a line for each picture that is begun, so that what ends a process again
    * and again is found out.
    *
-   * @returns pictures (by index) with which earlier attempts ended, and those that did so too often
+   * @returns how many pictures earlier attempts ended with, and those (by index) that did so too often
    */
-  async beginTrail(key: string): Promise<{ ended: number; poison: Set<number> }> {
+  async beginTrail(key: string): Promise<Trail> {
     const path = this.path(key, "trail");
     const lines = (await readFile(path, "utf8").catch(() => "")).split("\n");
     const ends = new Map<number, number>();
@@ -72,13 +81,17 @@ export class Results {
       if (!isLast || !/^\d{1,4}$/.test(line)) continue;
       ends.set(Number(line), (ends.get(Number(line)) ?? 0) + 1);
     }
-    await appendFile(path, "begin\n");
+    const file = await open(path, "a");
+    await file.write("begin\n");
     const poison = [...ends].flatMap(([picture, times]) => (times >= MAX_ENDS ? [picture] : []));
-    return { ended: ends.size, poison: new Set(poison) };
-  }
-
-  async markTrail(key: string, picture: number): Promise<void> {
-    await appendFile(this.path(key, "trail"), `${picture}\n`);
+    return {
+      ended: ends.size,
+      poison: new Set(poison),
+      async mark(picture) {
+        await file.write(`${picture}\n`);
+      },
+      end: () => file.close(),
+    };
   }
 }
 

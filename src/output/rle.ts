@@ -44,31 +44,61 @@ export function encodeAllRle(source: ValueMap, values: number): Rle[] {
   }
   const counts: number[][] = Array.from({ length: values }, () => []);
   const ends = new Float64Array(values); // where each value's last run ended
-  // Columns are turned into rows a strip at a time: reading single columns misses the cache.
-  const strip = Math.min(64, width);
-  const columns = new Uint16Array(strip * height);
   let value = map[0];
   let runStart = 0;
-  for (let x0 = 0; x0 < width; x0 += strip) {
-    const across = Math.min(strip, width - x0);
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < across; x++) columns[x * height + y] = map[y * width + x0 + x];
+  const end = (at: number) => {
+    counts[value].push(runStart - ends[value], at - runStart);
+    ends[value] = at;
+    runStart = at;
+  };
+  const { rows, starts } = changesByColumn(source);
+  for (let x = 0; x < width; x++) {
+    const top = map[x];
+    if (top !== value) {
+      end(x * height);
+      value = top;
     }
-    const offset = x0 * height;
-    for (let i = 0; i < across * height; i++) {
-      if (columns[i] === value) continue;
-      counts[value].push(runStart - ends[value], offset + i - runStart);
-      ends[value] = offset + i;
-      runStart = offset + i;
-      value = columns[i];
+    for (let i = starts[x]; i < starts[x + 1]; i++) {
+      end(x * height + rows[i]);
+      value = map[rows[i] * width + x];
     }
   }
-  counts[value].push(runStart - ends[value], pixels - runStart);
-  ends[value] = pixels;
+  end(pixels);
   return counts.map((list, v) => {
     if (ends[v] < pixels) list.push(pixels - ends[v]);
     return { size: [height, width] as const, counts: list };
   });
+}
+
+/**
+ * Where a pixel differs from the one above it: those of column `x` are `rows` from `starts[x]` to
+ * `starts[x + 1]`, downwards. Found row by row, as the map lies in memory: going down columns misses the cache.
+ */
+function changesByColumn({ width, map }: ValueMap): {
+  rows: Int32Array;
+  starts: Int32Array;
+} {
+  const starts = new Int32Array(width + 1);
+  let found = new Int32Array(4096);
+  let count = 0;
+  for (let i = width; i < map.length; i++) {
+    if (map[i] === map[i - width]) continue;
+    if (count === found.length) {
+      const longer = new Int32Array(2 * count);
+      longer.set(found);
+      found = longer;
+    }
+    found[count++] = i;
+  }
+  for (let i = 0; i < count; i++) starts[(found[i] % width) + 1]++;
+  for (let x = 0; x < width; x++) starts[x + 1] += starts[x];
+  const next = starts.slice();
+  const rows = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const y = Math.floor(found[i] / width);
+    rows[next[found[i] - y * width]++] = y;
+  }
+  return { rows, starts };
 }
 
 /**

@@ -6,6 +6,10 @@ import * as ort from "onnxruntime-node";
 import { InputError } from "../errors.js";
 import type { CreateSession, Device, Session, Value } from "./session.js";
 
+// From its first session on, ONNX Runtime would name this machine in the user's cache folder and report to its maker
+// what is run. It looks at this when that session is made. Who wants to be counted says 0.
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
+
 /** Devices that this build of ONNX Runtime names, with what their provider is called there. */
 const PROVIDERS: Partial<Record<Device, string>> = { cpu: "cpu", webgpu: "webgpu", cuda: "cuda" };
 

@@ -5,12 +5,14 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { FastifyRequest } from "fastify";
 import { ApiError } from "./errors.js";
+import { Guesses } from "./guesses.js";
 
 const digest = (text: string) => createHash("sha256").update(text).digest();
 
 /** The tokens of a server. */
 export class Tokens {
   private readonly digests: readonly Buffer[];
+  private readonly guesses = new Guesses();
 
   constructor(tokens: readonly string[]) {
     this.digests = tokens.map(digest);
@@ -25,6 +27,7 @@ export class Tokens {
    * password of `Basic`, which is what Label Studio sends to a backend.
    */
   match(authorization: string | undefined): number | undefined {
+    if (!this.required) return undefined;
     const given = digest(tokenOf(authorization) ?? "");
     let found: number | undefined;
     // All of them, whichever fits: time tells nothing.
@@ -32,17 +35,22 @@ export class Tokens {
     return found;
   }
 
-  /** @throws ApiError 401 */
+  /** @throws ApiError 401, and 429 for an address that tried too many wrong ones */
   check(request: FastifyRequest): void {
+    if (!this.required) return;
     const { authorization } = request.headers;
-    if (!this.required || this.match(authorization) !== undefined) return;
-    throw authorization === undefined
-      ? new ApiError(401, "no_token", 'no token; send the header "Authorization: Bearer <token>"')
-      : new ApiError(
-          401,
-          "wrong_token",
-          "the token is wrong; ask whoever runs this server for one",
-        );
+    if (authorization === undefined) {
+      const message = 'no token; send the header "Authorization: Bearer <token>"';
+      throw new ApiError(401, "no_token", message);
+    }
+    const token = this.match(authorization);
+    this.guesses.judge(request.ip, token);
+    if (token !== undefined) return;
+    throw new ApiError(
+      401,
+      "wrong_token",
+      "the token is wrong; ask whoever runs this server for one",
+    );
   }
 }
 

@@ -1,9 +1,7 @@
 import { expect, test } from "vitest";
 import { Batcher, type Pending } from "./batcher.js";
 
-let id = 0;
 const item = (shape: string | undefined, queuedAt = 0, crashes = 0): Pending => ({
-  job: { id: id++, work: { kind: "embed", texts: [] } },
   shape,
   queuedAt,
   crashes,

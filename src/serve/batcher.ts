@@ -1,11 +1,8 @@
 // The bounded queue before the engines, and how waiting jobs become batches: in order, those with a
 // picture of the same size together where batches are wanted.
 
-import type { Job } from "./jobs.js";
-
 /** A job that waits or is in work, with what its request waits for. */
 export interface Pending {
-  readonly job: Job;
   /** Jobs with equal shapes may share a batch; undefined goes alone. */
   readonly shape: string | undefined;
   /** Of the monotonic clock. */

@@ -32,7 +32,7 @@ export class HeldBytes {
    * Reads a stream to its end.
    * @throws ApiError 413 beyond `limit` bytes, 429 beyond the budget
    */
-  async read(stream: Readable, limit: number): Promise<Buffer> {
+  async read(stream: Readable, limit: number): Promise<Buffer<ArrayBuffer>> {
     const chunks: Buffer[] = [];
     let length = 0;
     // A destroyed stream would take the connection with it, and the answer would not arrive.

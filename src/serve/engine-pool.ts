@@ -1,15 +1,19 @@
 // Supervises the engine processes: gives them work, replaces one that ended and retries its jobs once,
 // keeps deadlines, and stops when everything it took is answered.
 
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, type StdioOptions } from "node:child_process";
+import type { Socket } from "node:net";
+import { getPriority, setPriority } from "node:os";
 import { CheckpointError, ConfigError, HubError, InputError, PictureError } from "../errors.js";
 import { shortSide } from "../input/resize.js";
 import { Batcher, type Pending } from "./batcher.js";
+import { ByteReader, PIPE_FD } from "./byte-pipe.js";
 import { ApiError } from "./errors.js";
 import type {
   EngineMessage,
   EngineReply,
   EngineStart,
+  Job,
   JobPicture,
   ModelFacts,
   StageTimes,
@@ -39,7 +43,7 @@ export interface PoolObserver {
 /** A request's share in the pool. */
 export interface PoolRequest {
   work: Work;
-  picture?: Omit<JobPicture, "bytes"> & { bytes: Uint8Array };
+  picture?: Omit<JobPicture, "length"> & { bytes: Uint8Array };
   /** Width and height that the picture's header tells. */
   size?: { width: number; height: number };
   /** Milliseconds. */
@@ -49,6 +53,7 @@ export interface PoolRequest {
 }
 
 interface Entry extends Pending {
+  readonly id: number;
   readonly request: PoolRequest;
   settled: boolean;
   resolve(bytes: Uint8Array): void;
@@ -79,6 +84,9 @@ const LAST_BACKOFF = 10_000;
 /** A process that gives no answer for so long beyond a deadline is ended. */
 const HUNG = 30_000;
 const MAX_KNOWN = 4096;
+/** Engines leave the processor to the server, which needs it rarely and at once. */
+const ENGINE_STEPS = 5;
+const LOWEST_PRIORITY = 19;
 
 const ERRORS = { InputError, PictureError, CheckpointError, ConfigError, HubError } as const;
 
@@ -166,7 +174,7 @@ export class EnginePool {
     request.signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const entry: Entry = {
-        job: { id: this.nextId++, picture: request.picture, work: request.work },
+        id: this.nextId++,
         shape: this.shape(request),
         queuedAt: performance.now(),
         crashes: 0,
@@ -204,10 +212,20 @@ export class EnginePool {
   private spawn(): ChildProcess {
     // Engines need no secrets.
     const { GROUPVIT_TOKEN: _, LABEL_STUDIO_API_KEY: __, ...env } = process.env;
-    return fork(new URL("./engine-process.js", import.meta.url), {
+    const stdio: StdioOptions = ["inherit", "inherit", "inherit", "ipc"];
+    stdio[PIPE_FD] = "pipe";
+    const child = fork(new URL("./engine-process.js", import.meta.url), {
       serialization: "advanced",
       env,
+      stdio,
     });
+    try {
+      const priority = Math.min(LOWEST_PRIORITY, getPriority() + ENGINE_STEPS);
+      if (child.pid !== undefined) setPriority(child.pid, priority);
+    } catch {
+      // A system that does not let us, or a process that has ended already.
+    }
+    return child;
   }
 
   private watch(
@@ -216,6 +234,7 @@ export class EnginePool {
     failed?: (error: Error) => void,
   ): void {
     const { child } = engine;
+    const reader = new ByteReader(child.stdio[PIPE_FD] as Socket);
     const { processes: _, queue: __, batch: ___, ...start } = this.options;
     child.on("message", (reply: EngineReply) => {
       if (reply.kind === "ready") {
@@ -228,6 +247,11 @@ export class EnginePool {
       } else if (reply.kind === "failed" && reply.id === undefined) {
         failed?.(revive(reply.name, reply.message));
         child.kill("SIGKILL");
+      } else if (reply.kind === "done") {
+        // Of a process that has ended since, the bytes may still come: its jobs were given to others.
+        void reader.take(reply.length).then((bytes) => {
+          if (engine.child === child) this.answer(engine, reply, bytes);
+        });
       } else {
         this.answer(engine, reply);
       }
@@ -247,9 +271,9 @@ export class EnginePool {
   }
 
   private shape({ picture, size, work }: PoolRequest): string | undefined {
-    if (!picture || !size || work.kind === "embed" || picture.encode.mode === "slide") {
-      return undefined;
-    }
+    // What asks about the picture as a whole does not encode it with others.
+    if (!picture || !size || work.kind === "embed" || work.kind === "classify") return undefined;
+    if (picture.encode.mode === "slide") return undefined;
     const target = picture.encode.shortSide ?? this.facts.shortSide;
     const view = shortSide(size.width, size.height, target, Math.round((target * 2048) / 448));
     return `${target} ${view.width} ${view.height}`;
@@ -286,16 +310,29 @@ export class EnginePool {
     this.observer.batch(batch.length);
     const now = performance.now();
     for (const entry of batch) this.observer.stages({ queue: now - entry.queuedAt });
-    const jobs = batch.map(({ job, request: { picture } }) => {
-      if (picture?.id === undefined || !engine.known.has(picture.id)) return job;
-      return { ...job, picture: { ...picture, bytes: undefined } };
+    const files: Uint8Array[] = [];
+    const jobs = batch.map(({ id, request: { picture, work } }): Job => {
+      if (!picture) return { id, work };
+      const { bytes, ...rest } = picture;
+      if (picture.id !== undefined && engine.known.has(picture.id)) {
+        return { id, work, picture: rest };
+      }
+      files.push(bytes);
+      return { id, work, picture: { ...rest, length: bytes.length } };
     });
     this.tell(engine, { kind: "work", jobs });
+    const pipe = engine.child.stdio[PIPE_FD] as Socket;
+    for (const file of files) pipe.write(file);
     this.watchOver(engine);
   }
 
-  private answer(engine: Engine, reply: Exclude<EngineReply, { kind: "ready" | "memory" }>): void {
-    const entry = engine.batches.flat().find(({ job }) => job.id === reply.id);
+  /** @param bytes of an answer that is done */
+  private answer(
+    engine: Engine,
+    reply: Exclude<EngineReply, { kind: "ready" | "memory" }>,
+    bytes: Uint8Array = new Uint8Array(),
+  ): void {
+    const entry = engine.batches.flat().find(({ id }) => id === reply.id);
     if (!entry) return;
     const id = entry.request.picture?.id;
     if (reply.kind === "missing") {
@@ -321,7 +358,7 @@ export class EnginePool {
         if (engine.known.size >= MAX_KNOWN) engine.known.clear();
         engine.known.add(id);
       }
-      this.settle(entry, reply.bytes);
+      this.settle(entry, bytes);
     }
     this.dispatch();
   }
@@ -392,7 +429,7 @@ export class EnginePool {
     this.batcher.remove(entry);
     this.settle(entry, reason);
     const engine = this.engines.find(({ batches }) => batches.flat().includes(entry));
-    if (engine) this.tell(engine, { kind: "cancel", id: entry.job.id });
+    if (engine) this.tell(engine, { kind: "cancel", id: entry.id });
   }
 
   private busy(): ApiError {

@@ -2,11 +2,11 @@
 // decoded and results written here as well, so that the server's event loop stays free.
 
 import { encodeLabelStudio } from "../annotate/label-studio.js";
+import { EncodedPicture } from "../groupvit.js";
 import {
   decodePicture,
   drawGroups,
   drawOverlay,
-  type EncodedPicture,
   encodeLabelPng,
   GroupViT,
   InputError,
@@ -14,6 +14,7 @@ import {
   type Picture,
   reportPicture,
 } from "../index.js";
+import { ByteReader, enginePipe } from "./byte-pipe.js";
 import { ExpiringCache } from "./expiring-cache.js";
 import { groupsReport } from "./groups-report.js";
 import type {
@@ -25,6 +26,12 @@ import type {
   StageTimes,
   Work,
 } from "./jobs.js";
+
+/** A job with its picture's file, as it came. */
+interface Received {
+  job: Job;
+  bytes: Promise<Uint8Array> | undefined;
+}
 
 /** Jobs of a batch whose picture is at hand. */
 interface Prepared {
@@ -46,6 +53,8 @@ let kept: ExpiringCache<EncodedPicture>;
 /** One batch after another; those that wait are with the server's supervisor, and here, in order. */
 let last: Promise<void> = Promise.resolve();
 const cancels = new Map<number, AbortController>();
+const pipe = enginePipe();
+const reader = new ByteReader(pipe);
 
 const send = (reply: EngineReply) => process.send?.(reply);
 
@@ -75,11 +84,11 @@ async function load(message: EngineStart): Promise<void> {
   setInterval(report, MEMORY_PERIOD).unref();
 }
 
-async function runBatch(jobs: readonly Job[]): Promise<void> {
+async function runBatch(received: readonly Received[]): Promise<void> {
   const prepared: Prepared[] = [];
-  for (const job of jobs) {
+  for (const { job, bytes } of received) {
     await guarded(job, async () => {
-      const ready = await prepare(job);
+      const ready = await prepare(job, await bytes);
       if (ready) prepared.push(ready);
     });
   }
@@ -91,10 +100,11 @@ async function runBatch(jobs: readonly Job[]): Promise<void> {
       const bytes = await produce(item);
       item.times.mask = performance.now() - began;
       const { times, cached } = item;
-      send({ kind: "done", id: item.job.id, bytes, times, cached });
+      send({ kind: "done", id: item.job.id, length: bytes.length, times, cached });
+      pipe.write(bytes);
     });
   }
-  for (const { id } of jobs) cancels.delete(id);
+  for (const { job } of received) cancels.delete(job.id);
 }
 
 /** Runs a step of a job; what goes wrong there fails this job and no other. Gives whether it went well. */
@@ -118,16 +128,20 @@ function fail(id: number | undefined, error: unknown): void {
   send({ kind: "failed", id, name: kind, message, stack });
 }
 
-const cacheKey = (id: string, { mode = "whole", shortSide }: EncodeFields) =>
-  `${id} ${mode} ${shortSide ?? ""}`;
+/** Whether a job needs the segmentation view through the image tower. */
+const needsEncoding = ({ kind }: Work) => kind !== "embed" && kind !== "classify";
+
+function cacheKey(id: string, work: Work, { mode = "whole", shortSide }: EncodeFields): string {
+  return needsEncoding(work) ? `${id} ${mode} ${shortSide ?? ""}` : `${id} as a whole`;
+}
 
 /** Finds or decodes the job's picture; tells the supervisor where it has to send the bytes. */
-async function prepare(job: Job): Promise<Prepared | undefined> {
-  const { picture } = job;
+async function prepare(job: Job, bytes: Uint8Array | undefined): Promise<Prepared | undefined> {
+  const { picture, work } = job;
   if (!picture) return { job, times: {}, cached: false };
-  const { id, bytes, encode } = picture;
-  const encoded = id === undefined ? undefined : kept.get(cacheKey(id, encode));
-  if (encoded) return { job, encoded, picture: encoded.picture, times: {}, cached: true };
+  const key = picture.id === undefined ? undefined : cacheKey(picture.id, work, picture.encode);
+  const encoded = key === undefined ? undefined : kept.get(key);
+  if (encoded) return { job, encoded, times: {}, cached: true };
   if (!bytes) {
     send({ kind: "missing", id: job.id });
     return undefined;
@@ -135,14 +149,16 @@ async function prepare(job: Job): Promise<Prepared | undefined> {
   const began = performance.now();
   const decoded = await decodePicture(bytes, { maxPixels: start.maxPixels });
   const times = { decode: performance.now() - began };
-  return { job, picture: decoded, times, cached: false };
+  if (needsEncoding(work)) return { job, picture: decoded, times, cached: false };
+  // Without windows: what asks about the picture as a whole prepares it in its own way.
+  const whole = new EncodedPicture(model, decoded, decoded, []);
+  if (key !== undefined) kept.set(key, whole, encodedBytes(whole));
+  return { job, encoded: whole, times, cached: false };
 }
 
 /** Sends pictures that are not yet encoded through the image tower. */
 async function encodeTogether(prepared: readonly Prepared[]): Promise<void> {
-  const open = prepared.filter(({ job, encoded, picture }) => {
-    return picture && !encoded && job.work.kind !== "embed";
-  });
+  const open = prepared.filter(({ encoded, picture }) => picture && !encoded);
   const began = performance.now();
   if (open.length === 1) {
     const [item] = open as [Prepared];
@@ -167,7 +183,7 @@ async function encodeTogether(prepared: readonly Prepared[]): Promise<void> {
     item.times.encode = (performance.now() - began) / open.length;
     const { id, encode } = item.job.picture!;
     if (id === undefined || !item.encoded) continue;
-    kept.set(cacheKey(id, encode), item.encoded, encodedBytes(item.encoded));
+    kept.set(cacheKey(id, item.job.work, encode), item.encoded, encodedBytes(item.encoded));
   }
 }
 
@@ -182,7 +198,7 @@ function encodedBytes({ picture, windows }: EncodedPicture): number {
 }
 
 /** The body of the answer. */
-async function produce({ job, picture, encoded }: Prepared): Promise<Uint8Array> {
+async function produce({ job, encoded }: Prepared): Promise<Uint8Array> {
   const { work } = job;
   const signal = cancels.get(job.id)?.signal;
   const file = job.picture?.file ?? "picture";
@@ -202,10 +218,10 @@ async function produce({ job, picture, encoded }: Prepared): Promise<Uint8Array>
     case "groups":
       return groups(encoded!, file, work, signal);
     case "embed": {
-      const embedding = encoded?.picture ?? picture;
+      const picture = encoded?.picture;
       const vectors = await model.embedTexts(work.texts, signal);
       return json({
-        ...(embedding ? { file, embedding: [...(await model.embedPicture(embedding))] } : {}),
+        ...(picture ? { file, embedding: [...(await model.embedPicture(picture))] } : {}),
         dim: model.config.projectionDim,
         texts: work.texts.map((text, i) => ({ text, embedding: [...vectors[i]!] })),
       });
@@ -254,15 +270,21 @@ process.on("message", (message: EngineMessage) => {
     cancels.get(message.id)?.abort(new Error("cancelled"));
     return;
   }
-  if (message.kind === "work") {
-    for (const { id } of message.jobs) cancels.set(id, new AbortController());
+  if (message.kind === "start") {
+    last = load(message).catch((error: unknown) => fail(undefined, error));
+    return;
   }
+  // All of them, even of jobs that are cancelled before their turn: others' follow.
+  const received = message.jobs.map((job) => {
+    cancels.set(job.id, new AbortController());
+    const length = job.picture?.length;
+    return { job, bytes: length === undefined ? undefined : reader.take(length) };
+  });
   last = last
-    .then(() => (message.kind === "start" ? load(message) : runBatch(message.jobs)))
+    .then(() => runBatch(received))
     .catch((error: unknown) => {
-      if (message.kind === "start") fail(undefined, error);
       // Whatever a step did not foresee: its jobs are told, and the process goes on.
-      else for (const { id } of message.jobs) fail(id, error);
+      for (const { job } of received) fail(job.id, error);
     });
 });
 // Ctrl-C reaches the whole process group; the server ends its engines when their work is done.

@@ -37,14 +37,14 @@ export interface JobPicture {
   id?: string;
   /** As the client calls it. */
   file: string;
-  /** The encoded file; absent where the process should have the picture. */
-  bytes?: Uint8Array;
+  /** Of its file, which follows in the pipe; absent where the process should have the picture. */
+  length?: number;
   encode: EncodeFields;
 }
 
 export type MaskOptions = Pick<
   SegmentOptions,
-  "prompts" | "background" | "threshold" | "backgroundWords" | "topK"
+  "prompts" | "background" | "threshold" | "backgroundWords" | "topK" | "refine"
 >;
 
 /** What is to be made of a picture or of texts. */
@@ -91,7 +91,8 @@ export type StageTimes = Partial<Record<"decode" | "encode" | "mask", number>>;
 
 export type EngineReply =
   | { kind: "ready"; facts: ModelFacts }
-  | { kind: "done"; id: number; bytes: Uint8Array; times: StageTimes; cached: boolean }
+  /** The answer, of so many bytes, follows in the pipe. */
+  | { kind: "done"; id: number; length: number; times: StageTimes; cached: boolean }
   /** The process does not keep the picture (any more): send it. */
   | { kind: "missing"; id: number }
   | { kind: "failed"; id: number | undefined; name: string; message: string; stack?: string }

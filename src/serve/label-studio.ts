@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
+import { fromBase64 } from "./base64.js";
 import type { ServerContext } from "./context.js";
 import { ApiError, toApiError } from "./errors.js";
 import type { FetchPicture } from "./fetch-picture.js";
@@ -11,7 +12,7 @@ import { uploadsFetcher } from "./label-studio-uploads.js";
 import { checkLabels, chooseLabels } from "./labels.js";
 import type { ServeOptions } from "./options.js";
 import { findPicture } from "./picture-request.js";
-import { check, fromBase64 } from "./read-request.js";
+import { check } from "./read-request.js";
 import { whileWaiting } from "./routes.js";
 import { backgroundFields } from "./schema.js";
 import { Store } from "./store.js";

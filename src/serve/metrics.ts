@@ -1,5 +1,6 @@
 // What Prometheus is told: latency by stage, queue, batches, cache hits, memory, event loop delay.
 
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { EnginePool, PoolObserver } from "./engine-pool.js";
 
@@ -16,8 +17,9 @@ export class Metrics {
 
   constructor() {
     const registers = [this.registry];
-    // Of this process: memory, processor time, event loop delay.
+    // Of this process: memory, processor time.
     collectDefaultMetrics({ register: this.registry });
+    watchEventLoop(this.registry);
     this.stage = new Histogram({
       name: "groupvit_stage_seconds",
       help: "Time of a request by stage: queue, decode, encode, mask, total.",
@@ -97,4 +99,32 @@ export class Metrics {
       defect: (stack) => log.defect(stack),
     };
   }
+}
+
+/** Milliseconds between two looks at the event loop. */
+const LOOK = 10;
+
+/**
+ * How much later than due the event loop comes to a timer. The default metrics of this name give the whole time
+ * between two looks, so that an idle process seems ten milliseconds late: they go.
+ */
+function watchEventLoop(registry: Registry): void {
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (name.startsWith("nodejs_eventloop_lag")) registry.removeSingleMetric(name);
+  }
+  const looks = monitorEventLoopDelay({ resolution: LOOK });
+  looks.enable();
+  new Gauge({
+    name: "groupvit_event_loop_delay_seconds",
+    help: "Delay of the event loop since this was asked last; quantile 1 is the longest.",
+    labelNames: ["quantile"],
+    registers: [registry],
+    collect() {
+      for (const quantile of [0.5, 0.99, 1]) {
+        const milliseconds = looks.percentile(100 * quantile) / 1e6 - LOOK;
+        this.set({ quantile: String(quantile) }, Math.max(0, milliseconds) / 1000);
+      }
+      looks.reset();
+    },
+  });
 }

@@ -36,11 +36,9 @@ export async function readRequest(
       "the body is no JSON object; send one, multipart/form-data, or a picture as image/*",
     );
   }
-  const fields = { ...body } as Record<string, unknown>;
-  const { picture } = fields;
-  if (typeof picture !== "string") return { fields };
-  delete fields.picture;
-  return { fields, picture: fromBase64(picture, limit) };
+  const { picture, ...fields } = body as Record<string, unknown>;
+  if (picture instanceof Uint8Array) return { fields, picture };
+  return { fields: body as Record<string, unknown> };
 }
 
 async function readMultipart(
@@ -151,20 +149,6 @@ function fromTexts(texts: readonly (readonly [string, string])[]): Record<string
 function toBoolean(text: string): boolean | string {
   if (["true", "1", ""].includes(text)) return true;
   return ["false", "0"].includes(text) ? false : text;
-}
-
-/** Bytes of base64, or of a data: URL. */
-export function fromBase64(text: string, limit: number): Uint8Array {
-  const comma = text.startsWith("data:") ? text.indexOf(",", 0) : -1;
-  if (comma >= 0 && !text.slice(0, comma).endsWith(";base64")) {
-    throw new ApiError(400, "invalid", "the data: URL is not in base64; encode it so");
-  }
-  const encoded = comma >= 0 ? text.slice(comma + 1) : text;
-  if (encoded.length > Math.ceil(limit / 3) * 4 + 4) throw tooLarge(limit);
-  if (/[^A-Za-z0-9+/=\s_-]/.test(encoded)) {
-    throw new ApiError(400, "invalid", "the picture is no base64; encode its file, without quotes");
-  }
-  return Buffer.from(encoded, "base64");
 }
 
 /**

@@ -1,6 +1,7 @@
 // The endpoints under /v1, and those that watch over the server.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { qualityRefines, qualityShortSide } from "../evaluate/quality.js";
 import { contentType, negotiate, type Offer } from "./accept.js";
 import { heldBytes } from "./body-parsers.js";
 import type { ServerContext } from "./context.js";
@@ -13,6 +14,7 @@ import {
   classifyRequest,
   embedRequest,
   groupsRequest,
+  type SegmentRequest,
   segmentRequest,
   vocabularyRequest,
 } from "./schema.js";
@@ -44,13 +46,14 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     const offer = negotiate(request.headers.accept, SEGMENT_OFFERS);
     const { fields, picture, signal } = await readPicture(request, reply, context, segmentRequest);
     const { labels, options } = required(fields);
+    const refine = qualityRefines(fields.quality);
     const work: Work = {
       kind: "segment",
       labels,
-      options: { ...options, topK: fields.top_k },
+      options: { ...options, topK: fields.top_k, refine },
       as: offer.name,
     };
-    const encode = { mode: fields.mode, shortSide: fields.short_side };
+    const encode = encodeFields(fields, pool.facts.shortSide);
     const bytes = await runJob(context, signal, work, needPicture(picture), encode);
     if (offer.name !== "json") nameLabels(reply, labels, options.background !== "none");
     return answer(reply, context, offer, bytes, picture);
@@ -119,6 +122,29 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     void reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
+}
+
+/**
+ * How a request wants its picture encoded.
+ * @throws ApiError 400 for what goes with no quality
+ */
+function encodeFields(
+  { mode, short_side, quality }: SegmentRequest,
+  standard: number,
+): EncodeFields {
+  if (quality === "fast" && short_side !== undefined) {
+    throw new ApiError(
+      400,
+      "invalid",
+      "quality fast: it chooses the short side; leave short_side out",
+    );
+  }
+  // Time grows with the labels that are seen, which one window has few of.
+  if (quality === "best" && mode === "slide") {
+    throw new ApiError(400, "invalid", "quality best: it takes one window; leave mode out");
+  }
+  const shortSide = quality === "fast" ? qualityShortSide(quality, standard) : short_side;
+  return { mode, shortSide };
 }
 
 /** A request's fields and its picture, both checked. */

@@ -2,6 +2,7 @@
 // and the OpenAPI description.
 
 import * as z from "zod";
+import { QUALITIES } from "../evaluate/quality.js";
 
 export const MAX_LABELS = 1000;
 export const MAX_LABEL_LENGTH = 256;
@@ -97,6 +98,12 @@ export const segmentRequest = z.strictObject({
     .max(100_000)
     .optional()
     .describe("How many labels, nearest to the picture, may win. Default 5."),
+  quality: z
+    .enum(QUALITIES)
+    .optional()
+    .describe(
+      "fast encodes a smaller picture, best fits borders to the picture's edges. Default balanced.",
+    ),
 });
 
 export const classifyRequest = z.strictObject({

@@ -19,6 +19,7 @@ import { ApiError, errorBody, toApiError } from "./errors.js";
 import { ExpiringCache } from "./expiring-cache.js";
 import { pictureFetcher } from "./fetch-picture.js";
 import { addLabelStudio } from "./label-studio.js";
+import { addNotFound } from "./methods.js";
 import { Metrics } from "./metrics.js";
 import { addDocs } from "./openapi.js";
 import type { ServeOptions } from "./options.js";
@@ -182,9 +183,7 @@ function createApp(
   });
   app.server.maxConnections = MAX_CONNECTIONS;
   app.setErrorHandler(fail);
-  app.setNotFoundHandler(() => {
-    throw new ApiError(404, "not_found", "there is nothing here; /docs lists what there is");
-  });
+  addNotFound(app);
   // Fastify closes the connection of a body that it refused. While the client still sends, its system answers that
   // with a reset, and the client would never read why.
   app.addHook("onSend", async (request, reply) => {

@@ -45,6 +45,7 @@ describe("groupvit studio", () => {
   it.each([
     ["assets/index-x.js", /^(text|application)\/javascript/],
     ["groupvit-0123abcd/engine.wasm", /^application\/wasm$/],
+    ["groupvit-0123abcd/ort-wasm-simd-threaded.wasm", /^application\/wasm$/], // not in the folder
   ])("lets browsers keep %s for ever, under its right type", async (file, type) => {
     const response = await fetch(address + file);
     expect(response.headers.get("content-type")).toMatch(type);
@@ -52,8 +53,21 @@ describe("groupvit studio", () => {
     expect(response.headers.get("cross-origin-resource-policy")).toBe("same-origin");
   });
 
+  it("serves the package's own models, which browsers ask for again: their names stay", async () => {
+    const response = await fetch(`${address}groupvit-0123abcd/models/scenes/config.json`);
+    expect(await response.json()).toMatchObject({ model_type: "groupvit" });
+    expect(response.headers.get("cache-control")).toBe("no-cache");
+    expect(response.headers.get("etag")).not.toBeNull();
+    const missing = await fetch(`${address}groupvit-0123abcd/none.js`);
+    expect([missing.status, missing.headers.get("cache-control")]).toEqual([404, "no-cache"]);
+  });
+
   it("serves nothing outside its folder", async () => {
-    for (const path of ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/..%2f..%2fsecret.txt"]) {
+    for (const path of [
+      "/../secret.txt",
+      "/%2e%2e/secret.txt",
+      "/assets/..%2f..%2fsecret.txt",
+    ].concat("/groupvit-0123abcd/models/..%2fpackage.json")) {
       // Not fetch, which would tidy the path.
       const body = await new Promise<string>((resolve, reject) => {
         const { port } = new URL(address);

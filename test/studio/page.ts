@@ -18,9 +18,13 @@ const PATIENCE = 120_000;
 
 export interface Studio {
   readonly address: string;
+  /** The built studio. */
+  readonly folder: string;
   readonly browser: Browser;
   /** Every request that reached the server, with its answer. */
   readonly requests: { path: string; status: number }[];
+  /** No more answers, as without a network. */
+  stop(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -28,11 +32,12 @@ export interface Studio {
  * Builds the studio into a temporary folder, serves it as the command does, and starts Chromium.
  * STUDIO_DIST names a folder that was built before, to save the time.
  */
-export async function startStudio(): Promise<Studio> {
+export async function startStudio(flags: readonly string[] = []): Promise<Studio> {
   const folder = mkdtempSync(join(tmpdir(), "groupvit-studio-test-"));
   const built = process.env.STUDIO_DIST;
   if (!built) await build({ configFile: CONFIG, build: { outDir: folder }, logLevel: "error" });
-  const { server, address } = await serveStudio(0, built ?? folder);
+  const dist = built ?? folder;
+  const { server, address } = await serveStudio(0, dist);
   const requests: Studio["requests"] = [];
   server.server.on("request", (request, response) => {
     response.on("finish", () => {
@@ -42,11 +47,14 @@ export async function startStudio(): Promise<Studio> {
   const browser = await launchChromium([
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    ...flags,
   ]);
   return {
     address,
+    folder: dist,
     browser,
     requests,
+    stop: () => server.close(),
     async close() {
       await browser.close();
       await server.close();
@@ -59,6 +67,8 @@ export interface OpenOptions {
   hash?: string;
   width?: number;
   dark?: boolean;
+  /** A script that the model's worker runs first. */
+  worker?: string;
 }
 
 /** The page as it opens; an error that nobody catches fails the test. */
@@ -67,17 +77,24 @@ export async function open(
   options: OpenOptions = {},
   model?: (route: Route) => Promise<void>,
 ): Promise<Page> {
-  const { hash = "", width = 1400, dark = false } = options;
+  const { hash = "", width = 1400, dark = false, worker } = options;
   const page = await browser.newPage({
     viewport: { width, height: width < 500 ? 780 : 900 },
     colorScheme: dark ? "dark" : "light",
     reducedMotion: "reduce",
+    serviceWorkers: "block", // it would answer before a route does
   });
   page.on("pageerror", (error) => {
     throw error;
   });
   page.setDefaultTimeout(PATIENCE);
   if (model) await page.context().route("**/models/scenes/*", model);
+  if (worker) {
+    await page.context().route("**/groupvit-worker.js", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `${worker}\n${await response.text()}` });
+    });
+  }
   await page.goto(address + hash);
   return page;
 }

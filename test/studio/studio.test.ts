@@ -267,18 +267,12 @@ describe("the studio", () => {
     await shows(page, "fine.jpg");
     await page.close();
 
-    const poor = await studio.browser.newPage();
-    poor.setDefaultTimeout(120_000);
-    await poor.context().route("**/groupvit-worker.js", async (route) => {
-      const response = await route.fetch();
-      const trap =
-        "WebAssembly.Memory = class { constructor() { " +
-        'throw new RangeError("WebAssembly.Memory(): could not allocate memory"); } };\n' +
-        "WebAssembly.instantiate = WebAssembly.instantiateStreaming = async () => { " +
-        'throw new RangeError("WebAssembly.instantiate(): Out of memory"); };\n';
-      await route.fulfill({ response, body: trap + (await response.text()) });
-    });
-    await poor.goto(studio.address);
+    const trap =
+      "WebAssembly.Memory = class { constructor() { " +
+      'throw new RangeError("WebAssembly.Memory(): could not allocate memory"); } };\n' +
+      "WebAssembly.instantiate = WebAssembly.instantiateStreaming = async () => { " +
+      'throw new RangeError("WebAssembly.instantiate(): Out of memory"); };';
+    const poor = await open(studio, { worker: trap });
     await poor.getByRole("alert").waitFor();
     expect(await poor.getByRole("alert").innerText()).toMatch(/out of memory/);
     await poor.close();
@@ -375,7 +369,14 @@ describe("the studio", () => {
   it.each(["light", "dark"])(
     "has no accessibility violations in any main state, %s",
     async (scheme) => {
-      const page = await openWithModel(studio, model, { dark: scheme === "dark" });
+      let goOn: () => void = () => {};
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      const page = await open(studio, { dark: scheme === "dark" }, async (route) => {
+        if (route.request().url().endsWith("model.safetensors")) await held;
+        await route.continue();
+      });
       const found: string[] = [];
       const look = async (state: string) => {
         for (const width of [1400, 800, 360]) {
@@ -393,12 +394,16 @@ describe("the studio", () => {
         }
         await page.setViewportSize({ width: 1400, height: 900 });
       };
+      await page.getByText("Loading the model").waitFor();
+      await look("loading");
+      goOn();
+      await atRest(page);
       await look("words");
       await page.locator(".regions button").first().click();
       await page.locator(".verdict").waitFor();
       await look("why");
       await page.getByRole("radio", { name: "Low scores" }).check();
-      await page.getByText("More", { exact: true }).click();
+      await page.getByText("More options", { exact: true }).click();
       await atRest(page);
       await look("threshold");
       await page.getByRole("radio", { name: "None", exact: true }).check();

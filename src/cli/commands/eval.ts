@@ -5,9 +5,17 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
 import type { DatasetName } from "../../evaluate/datasets/names.js";
 import type { SegmentationProtocol } from "../../evaluate/protocol.js";
+import type { Quality } from "../../evaluate/quality.js";
 import type { EvaluationResult } from "../../evaluate/result.js";
 import type { EvaluationSet, ModelFacts } from "../../evaluate/run.js";
-import { promptsOption, share, wholeNumber } from "../options.js";
+import {
+  dtypeOption,
+  MODEL_OPTION,
+  promptsOption,
+  qualityOption,
+  share,
+  wholeNumber,
+} from "../options.js";
 import { startProgress } from "../progress.js";
 import { interruption, print } from "../terminal.js";
 
@@ -40,6 +48,7 @@ interface Options {
   topK?: number;
   assignment?: SegmentationProtocol["assignment"];
   flip?: boolean;
+  quality?: Quality;
 }
 
 function datasetName(text: string): DatasetName {
@@ -57,17 +66,8 @@ export function evalCommand(): Command {
       "where the data set lies (default for scenes: .cache/scenes/evaluation)",
     )
     .option("--split <name>", "list of pictures (default: the set's validation list)")
-    .option(
-      "-m, --model <model>",
-      "model folder, checkpoint file or Hugging Face Hub id (default: the bundled model)",
-    )
-    .addOption(
-      new Option("--dtype <type>", "weights in the engine (default: fp32)").choices([
-        "fp32",
-        "fp16",
-        "int8",
-      ]),
-    )
+    .option(...MODEL_OPTION)
+    .addOption(dtypeOption())
     .option("--limit <n>", "measure n pictures, evenly spread over the set", wholeNumber(1, 1e7))
     .option("--save <folder>", "write the predicted maps as indexed PNG files")
     .option(
@@ -99,12 +99,13 @@ export function evalCommand(): Command {
       ]),
     )
     .option("--flip", "average with the mirrored picture")
+    .addOption(qualityOption())
     .option("--card", "put the result into the model's card, README.md in its folder")
     .option("--json", "print the result as JSON instead of text")
     .addHelpText(
       "after",
       `
-Options from --mode to --flip change the set's standard protocol; every change is named in the result.
+Options from --mode to --quality change the set's standard protocol; every change is named in the result.
 A run that was interrupted goes on where it was: run the same command again.
 
 Examples:
@@ -160,7 +161,7 @@ async function measure(
   const { writeReport } = await import("../../evaluate/report-folder.js");
   const { signal } = interruption;
   const set = options.limit === undefined ? whole : limitSet(whole, options.limit);
-  const protocol = changedProtocol(standardProtocol(set, model).protocol, model, options);
+  const protocol = await changedProtocol(standardProtocol(set, model).protocol, model, options);
   const checking = startProgress("check");
   await checkDataset(set, {
     signal,
@@ -201,14 +202,16 @@ const SEGMENTATION_ONLY = [
   "topK",
   "assignment",
   "flip",
+  "quality",
   "save",
 ] as const;
 
-function changedProtocol(
+async function changedProtocol(
   standard: EvaluationResult["protocol"],
   model: ModelFacts,
   options: Options,
-): EvaluationResult["protocol"] {
+): Promise<EvaluationResult["protocol"]> {
+  const { withQuality } = await import("../../evaluate/protocol.js");
   const prompts = options.prompts ?? standard.prompts;
   if (standard.task === "classification") {
     const given = SEGMENTATION_ONLY.find((name) => options[name] !== undefined);
@@ -216,7 +219,10 @@ function changedProtocol(
       throw new InputError(`--${dashed(given)}: it has no meaning for pictures of one class`);
     return { ...standard, prompts };
   }
-  return {
+  if (options.quality === "fast" && options.shortSide !== undefined) {
+    throw new InputError("--quality fast: it chooses the short side; leave --short-side out");
+  }
+  const changed = {
     ...standard,
     prompts,
     background: changedBackground(standard, model, options),
@@ -226,6 +232,7 @@ function changedProtocol(
     assignment: options.assignment ?? standard.assignment,
     flip: options.flip ?? standard.flip,
   };
+  return withQuality(changed, options.quality);
 }
 
 function changedBackground(

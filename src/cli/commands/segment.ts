@@ -1,7 +1,8 @@
 // groupvit segment: gives every pixel of the pictures one of the words.
 
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { InputError } from "../../errors.js";
+import { type Quality, qualityRefines, qualityShortSide } from "../../evaluate/quality.js";
 import type { SegmentOptions } from "../../index.js";
 import { runBatch } from "../batch.js";
 import { npy } from "../npy.js";
@@ -15,6 +16,7 @@ import {
   type ModelOptions,
   modelName,
   type PictureOptions,
+  qualityOption,
   requireLabels,
 } from "../options.js";
 import { makeFolder, writeInto } from "../output.js";
@@ -23,17 +25,12 @@ import { findSources } from "../sources.js";
 import { interruption } from "../terminal.js";
 import { segmentationText } from "../text.js";
 
-/** What each quality changes; docs/test-time-options.md has what it gains and costs. */
-const QUALITIES = ["fast", "balanced", "best"] as const;
-/** Share of the model's short side at which `fast` encodes. */
-const FAST_SIDE = 0.75;
-
 const SAVED = ["mask", "overlay", "labels", "groups", "scores"] as const;
 
 interface Options extends ModelOptions, LabelOptions, PictureOptions, SegmentCliOptions {
   out: string;
   save: (typeof SAVED)[number][];
-  quality?: (typeof QUALITIES)[number];
+  quality?: Quality;
 }
 
 export function segmentCommand(): Command {
@@ -50,12 +47,7 @@ export function segmentCommand(): Command {
       `what to write: ${SAVED.join(",")} (default: mask,overlay)`,
       listOf(SAVED),
     );
-  addSegmentOptions(command).addOption(
-    new Option(
-      "--quality <preset>",
-      "fast looks at a smaller picture, best fits borders to the picture's edges (default: balanced)",
-    ).choices(QUALITIES),
-  );
+  addSegmentOptions(command).addOption(qualityOption());
   addPictureOptions(addModelOptions(command));
   return command
     .addHelpText(
@@ -87,7 +79,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const segmentOptions: SegmentOptions = {
     prompts: options.prompts,
     topK: options.topK,
-    refine: options.quality === "best",
+    refine: qualityRefines(options.quality),
     pixelScores: options.save?.includes("scores"),
     signal: interruption.signal,
     ...chooseBackground(options, preset),
@@ -100,7 +92,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
   const model = await loadModel(options);
   const shortSide =
     options.quality === "fast"
-      ? Math.round(FAST_SIDE * model.processor.segmentationShortSide)
+      ? qualityShortSide(options.quality, model.processor.segmentationShortSide)
       : options.shortSide;
   const head = { model: modelName(options.model) };
   await runBatch("segment", sources, options, head, async (picture, source) => {

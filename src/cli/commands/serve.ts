@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { ServeOptions } from "../../serve/options.js";
-import { wholeNumber, withDownloadProgress } from "../options.js";
+import { addModelOptions, wholeNumber, withDownloadProgress } from "../options.js";
 import { interruption, note, print } from "../terminal.js";
 
 interface Options
@@ -27,30 +27,12 @@ function origin(text: string, before: string[] | undefined): string[] {
 }
 
 export function serveCommand(): Command {
-  return new Command("serve")
+  const command = new Command("serve")
     .description("Segment pictures for others over HTTP, and pre-label for annotation tools.")
     .option("--host <address>", "where to listen (default: 127.0.0.1)")
-    .option("--port <n>", "port, 0 for any free one (default: 8080)", wholeNumber(0, 65535))
-    .option(
-      "-m, --model <model>",
-      "model folder, checkpoint file or Hugging Face Hub id (default: the bundled model)",
-    )
-    .addOption(
-      new Option("--device <device>", "where to compute (default: cpu)").choices([
-        "cpu",
-        "cuda",
-        "webgpu",
-      ]),
-    )
-    .addOption(
-      new Option("--dtype <type>", "weights in the engine (default: fp32)").choices([
-        "fp32",
-        "fp16",
-        "int8",
-      ]),
-    )
+    .option("--port <n>", "port, 0 for any free one (default: 8080)", wholeNumber(0, 65535));
+  return addModelOptions(command, "1, of each")
     .option("--processes <n>", "engines (default: one per core)", wholeNumber(1, 256))
-    .option("--threads <n>", "threads of each engine (default: 1)", wholeNumber(1, 1024))
     .option(
       "--batch <n>",
       "pictures of one size that are encoded together (default: 1)",

@@ -2,9 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { FastifyInstance } from "fastify";
@@ -13,6 +14,9 @@ import { wholeNumber } from "../options.js";
 import { interruption, note, print } from "../terminal.js";
 
 const STUDIO = fileURLToPath(new URL("../../../studio/dist/", import.meta.url));
+/** The package has one copy of the models and of the engine: those of Node, and its dependency's. */
+const MODELS = fileURLToPath(new URL("../../../models/", import.meta.url));
+const engineFolder = () => dirname(createRequire(import.meta.url).resolve("onnxruntime-web/wasm"));
 const DEFAULT_PORT = 4747;
 
 /** Shared memory, and with it threads, exists only on isolated pages. Only the Hub may be asked. */
@@ -75,18 +79,22 @@ export async function serveStudio(
   server.addHook("onRequest", async (_request, reply) => {
     reply.headers(HEADERS);
   });
-  await server.register(fastifyStatic, {
-    root: folder,
-    cacheControl: false,
-    setHeaders(response, path) {
-      // Names of everything in there change with what it holds.
-      const named = /[\\/](assets|groupvit-[0-9a-f]+)[\\/]/.test(path);
-      response.setHeader(
-        "cache-control",
-        named ? "public, max-age=31536000, immutable" : "no-cache",
-      );
-    },
+  server.addHook("onSend", async ({ url }, reply) => {
+    // Names of everything in there change with what it holds, but for the models.
+    const named =
+      /^\/(assets|groupvit-[0-9a-f]+)\/(?!models\/)/.test(url) && reply.statusCode < 400;
+    reply.header("cache-control", named ? "public, max-age=31536000, immutable" : "no-cache");
   });
+  await server.register(fastifyStatic, { root: folder, cacheControl: false });
+  const scripts = readdirSync(folder).find((name) => /^groupvit-[0-9a-f]+$/.test(name));
+  if (scripts) {
+    const models = { root: MODELS, prefix: `/${scripts}/models/`, decorateReply: false };
+    await server.register(fastifyStatic, { ...models, cacheControl: false });
+    server.get<{ Params: { file: string } }>(
+      `/${scripts}/:file(^ort-[a-z.-]+\\.wasm$)`,
+      (request, reply) => reply.sendFile(request.params.file, engineFolder()),
+    );
+  }
   try {
     await server.listen({ host: "127.0.0.1", port });
   } catch (error) {
