@@ -22,7 +22,7 @@ const NEWER = "A newer studio.";
 /** A studio with another text, under other names, as a new build has it. */
 function updated(folder: string): string {
   const copy = mkdtempSync(join(tmpdir(), "groupvit-studio-new-"));
-  cpSync(folder, copy, { recursive: true, filter: (path) => !/\.wasm$|models$/.test(path) });
+  cpSync(folder, copy, { recursive: true });
   const assets = join(copy, "assets");
   const script = readdirSync(assets).find((name) => /^index-.*\.js$/.test(name))!;
   const text = readFileSync(join(assets, script), "utf8");

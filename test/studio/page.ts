@@ -35,7 +35,7 @@ export interface Studio {
 export async function startStudio(flags: readonly string[] = []): Promise<Studio> {
   const folder = mkdtempSync(join(tmpdir(), "groupvit-studio-test-"));
   const built = process.env.STUDIO_DIST;
-  if (!built) await build({ configFile: CONFIG, build: { outDir: folder }, logLevel: "error" });
+  if (!built) await buildStudio(folder);
   const dist = built ?? folder;
   const { server, address } = await serveStudio(0, dist);
   const requests: Studio["requests"] = [];
@@ -69,6 +69,17 @@ export interface OpenOptions {
   dark?: boolean;
   /** A script that the model's worker runs first. */
   worker?: string;
+}
+
+/** As for users: the test runner's own NODE_ENV would make it one for development, without service worker. */
+async function buildStudio(outDir: string): Promise<void> {
+  const { NODE_ENV } = process.env;
+  process.env.NODE_ENV = "production";
+  try {
+    await build({ configFile: CONFIG, build: { outDir }, logLevel: "error" });
+  } finally {
+    process.env.NODE_ENV = NODE_ENV;
+  }
 }
 
 /** The page as it opens; an error that nobody catches fails the test. */
