@@ -103,6 +103,7 @@ function assign(
   const hard = g.oneHotMax(chosen, 1);
   ctx.tap?.(`group${index}.hard`, hard);
   const weights = ctx.assignment === "soft" ? chosen : g.straightThrough(hard, chosen);
+  ctx.tap?.(`group${index}.weights`, weights);
 
   const total = g.reduceSum(weights, [2], true); // [batch, groups, 1]
   const shares = g.divide(weights, g.add(total, g.scalar(config.assignEps)));

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { interpret } from "../../test/support/interpreter.js";
 import * as g from "../graph/build.js";
 import { gradient } from "../graph/gradient.js";
-import { bestSegments, groupInformation, groupShares } from "./losses.js";
+import { bestSegments, cellShares, groupInformation, groupShares } from "./losses.js";
 
 /** Nats of one picture, from its soft assignments [groups][tokens] of each stage. */
 function information(...stages: number[][][]): number {
@@ -16,6 +16,26 @@ function assignment(rows: number[][]) {
 function evaluate(tensor: ReturnType<typeof g.scalar>): Float64Array {
   return Float64Array.from(interpret([tensor], {})[0]!.data);
 }
+
+describe("shares of cells", () => {
+  it("count the patches of each cell that the last groups hold", () => {
+    // 4 x 4 patches; the first stage parts columns, the second joins all but the last.
+    const columns = [0, 1, 2, 3].map((group) =>
+      Array.from({ length: 16 }, (_, patch) => (patch % 4 === group ? 1 : 0)),
+    );
+    const joined = [
+      [1, 1, 1, 0],
+      [0, 0, 0, 1],
+    ];
+    const stages = [columns, joined].map(assignment);
+    expect([...evaluate(cellShares(stages, 2))]).toEqual([1, 0, 0.5, 0.5, 1, 0, 0.5, 0.5]);
+    expect([...evaluate(cellShares(stages, 1))]).toEqual([...evaluate(groupShares(stages))]);
+    // Each row of patches as one cell row: the four corners of a grid of four are its patches themselves.
+    expect([...evaluate(cellShares([assignment(columns)], 4))]).toEqual(
+      Array.from({ length: 64 }, (_, i) => ((i >> 2) % 4 === i % 4 ? 1 : 0)),
+    );
+  });
+});
 
 describe("the information of groups", () => {
   it("is ln n where n groups share the patches equally and surely", () => {

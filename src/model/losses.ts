@@ -52,13 +52,30 @@ export function groupInformation(assignments: readonly Tensor[]): Tensor {
 }
 
 /**
- * Share of the picture in each of its last groups, under the soft assignments of all stages.
+ * Share of the picture in each of its last groups, under the assignments of all stages.
  *
  * @param assignments of each grouping block [batch, groups, tokens], sums over groups 1
  * @returns [batch, groups], sums over groups 1
  */
 export function groupShares(assignments: readonly Tensor[]): Tensor {
   return shares(compose(assignments));
+}
+
+/**
+ * The same of each cell of a mosaic: `side` times `side` equal squares.
+ *
+ * @param assignments of each grouping block [batch, groups, tokens], sums over groups 1; the first one's
+ *   tokens are the patches of a square grid, row by row
+ * @returns [batch, side * side, groups], cells row by row
+ */
+export function cellShares(assignments: readonly Tensor[], side: number): Tensor {
+  const composed = compose(assignments);
+  const [batch, groups, patches] = composed.shape as [number, number, number];
+  const inner = Math.sqrt(patches) / side;
+  const cells = g.reshape(composed, [batch, groups, side, inner, side, inner]);
+  const sums = g.reduceSum(cells, [3, 5], false); // [batch, groups, side, side]
+  const rows = g.reshape(sums, [batch, groups, side * side]);
+  return g.multiply(g.transpose(rows, [0, 2, 1]), g.scalar(1 / inner ** 2));
 }
 
 /** Assignments one after the other: [batch, last groups, patches]. */

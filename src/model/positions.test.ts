@@ -8,7 +8,7 @@ import {
   tolerance,
 } from "../../test/support/segment.js";
 import { ConfigError } from "../errors.js";
-import { interpolatePositions, type PositionMode } from "./positions.js";
+import { interpolatePositions, type PositionMode, windowWeights } from "./positions.js";
 
 const expected = readTensors("tiny/expected.safetensors.gz");
 const { tensors } = readJson<{ tensors: Record<string, TensorReport> }>("tiny/report.json");
@@ -17,6 +17,33 @@ const table = floats(
   "vision_model.embeddings.position_embeddings",
 );
 const native = { rows: 8, columns: 8 };
+
+describe("windowWeights", () => {
+  const applied = (weights: Float32Array) =>
+    Float32Array.from({ length: 64 * 48 }, (_, i) => {
+      const [patch, d] = [Math.floor(i / 48), i % 48];
+      let sum = 0;
+      for (let from = 0; from < 64; from++)
+        sum += weights[patch * 64 + from]! * table[from * 48 + d]!;
+      return sum;
+    });
+
+  it("leave the whole field as it is", () => {
+    expect(applied(windowWeights(8, { left: 0, top: 0, side: 1 }))).toEqual(table);
+  });
+
+  it("give the part of a larger grid that the window is", () => {
+    // Half the field is 8 x 8 of 16 x 16; it begins at column 4 and row 6 of those.
+    const large = interpolatePositions(table, native, 48, 16, 16, "authors");
+    const part = Float32Array.from({ length: 64 * 48 }, (_, i) => {
+      const [patch, d] = [Math.floor(i / 48), i % 48];
+      const [row, column] = [6 + Math.floor(patch / 8), 4 + (patch % 8)];
+      return large[(row * 16 + column) * 48 + d]!;
+    });
+    const window = { left: 4 / 16, top: 6 / 16, side: 0.5 };
+    expect(largestDifference(applied(windowWeights(8, window)), part)).toBeLessThan(1e-5);
+  });
+});
 
 describe("interpolatePositions", () => {
   const sizes = ["96x64", "72x120", "128x128"];

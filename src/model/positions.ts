@@ -91,13 +91,43 @@ export function interpolatePositions(
   return result;
 }
 
+/**
+ * Weights that make the positions of a window of the field from those of the whole: what
+ * `interpolatePositions` does to a larger grid, of which the window is cut out.
+ *
+ * @param side of the native grid in patches
+ * @param window left, top and side of the window, as shares of the field's side
+ * @returns [side * side, side * side]: of each patch, the weights of the stored positions; rows sum to 1
+ */
+export function windowWeights(
+  side: number,
+  window: { left: number; top: number; side: number },
+): Float32Array {
+  const xs = axisWeights(side, side, window.side, window.left * side);
+  const ys = axisWeights(side, side, window.side, window.top * side);
+  const weights = new Float32Array(side ** 4);
+  for (let patch = 0; patch < side * side; patch++) {
+    const [y, x] = [Math.floor(patch / side), patch % side];
+    for (let i = 0; i < 16; i++) {
+      const [row, column] = [4 * y + (i >> 2), 4 * x + (i & 3)];
+      const from = ys.taps[row]! * side + xs.taps[column]!;
+      weights[patch * side * side + from]! += ys.weights[row]! * xs.weights[column]!;
+    }
+  }
+  return weights;
+}
+
 /** Four taps and weights for each target sample of an axis. */
 function bicubicAxis(from: number, to: number, mode: PositionMode) {
-  const scale = mode === "authors" ? from / to : from / (to + 0.1);
+  return axisWeights(from, to, mode === "authors" ? from / to : from / (to + 0.1), 0);
+}
+
+/** The same where samples begin at `offset` and are `scale` apart. */
+function axisWeights(from: number, to: number, scale: number, offset: number) {
   const taps = new Int32Array(4 * to);
   const weights = new Float64Array(4 * to);
   for (let i = 0; i < to; i++) {
-    const source = scale * (i + 0.5) - 0.5;
+    const source = offset + scale * (i + 0.5) - 0.5;
     const floor = Math.floor(source);
     for (let tap = 0; tap < 4; tap++) {
       taps[4 * i + tap] = Math.min(Math.max(floor - 1 + tap, 0), from - 1);

@@ -36,6 +36,10 @@ describe("a training configuration", () => {
     [{ ...MINIMAL, optimiser: {} }, /optimiser\.learningRate is missing/],
     [{ ...MINIMAL, epochs: 3 }, /steps is 10: give either steps or epochs/],
     [{ ...MINIMAL, textTokens: 78 }, /textTokens is 78; it must be at most/],
+    [{ ...MINIMAL, mosaic: 3 }, /mosaic is 3; it must divide the 14 patches/],
+    [{ ...MINIMAL, mosaic: 2, batch: 6 }, /batch is 6; it must be a multiple of the 4 samples/],
+    [{ ...MINIMAL, mosaic: 2, microBatch: 2 }, /microBatch is 2; it must be a multiple of the 4/],
+    [{ ...MINIMAL, positionWindow: 2 }, /positionWindow is 2: .*<=1/],
     ["{", /not JSON/],
   ])("names the wrong field, its value and what is allowed: %j", (input, message) => {
     expect(() => parseTrainConfig(input)).toThrow(ConfigError);

@@ -179,7 +179,7 @@ const schema = z
     /** Whether a text fits only its own picture (the paper) or all that name the same nouns. */
     nounTargets: z.enum(["own", "shared"]).default("own"),
     batch: whole(2, 65_536).default(4096),
-    /** Pictures per pass; changes memory and time, not the numbers. */
+    /** Samples per pass; changes memory and time, not the numbers. */
     microBatch: whole(1, 65_536).optional(),
     gumbel: z.boolean().default(true),
     dropPath: z.number().min(0).max(0.9).default(0.1),
@@ -190,6 +190,10 @@ const schema = z
       .optional(),
     /** What prompts are compared with: the whole picture (the paper) or the segments that fit best. */
     promptsMatch: z.enum(["picture", "segments"]).default("picture"),
+    /** Samples side by side along each side of a picture; 1: one sample a picture (the paper). */
+    mosaic: whole(1, 64).default(1),
+    /** Smallest window of the field of positions that a step's pictures have; 1: all of it (the paper). */
+    positionWindow: z.number().min(0.1).max(1).default(1),
     optimiser,
     schedule,
     steps: steps.optional(),
@@ -223,6 +227,10 @@ const schema = z
     ({ promptsMatch, model }) =>
       promptsMatch === "picture" || model.vision.numGroupTokens.some((tokens) => tokens > 0),
     { path: ["promptsMatch"], message: '"segments" needs a stage with group tokens' },
+  )
+  .refine(
+    ({ mosaic, model }) => mosaic === 1 || model.vision.numGroupTokens.some((tokens) => tokens > 0),
+    { path: ["mosaic"], message: "a mosaic needs a stage with group tokens" },
   );
 
 /** A run's configuration, complete. */
@@ -262,10 +270,32 @@ function checkTogether(config: z.output<typeof schema>): void {
     const most = text.maxPositionEmbeddings;
     throw wrong("textTokens", config.textTokens, `be at most maxPositionEmbeddings ${most}`);
   }
-  if (config.data.kind === "scenes" && (vision.imageSize < 32 || vision.imageSize > 512)) {
-    throw wrong("model.vision.imageSize", vision.imageSize, "be from 32 to 512 for scenes");
+  const scene = sampleSide(config);
+  if (config.data.kind === "scenes" && (scene < 32 || scene > 512)) {
+    throw wrong("model.vision.imageSize", vision.imageSize, "give scenes of 32 to 512 pixels");
+  }
+  const { mosaic } = config;
+  const side = vision.imageSize / mosaic;
+  if (side % vision.patchSize !== 0) {
+    const patches = vision.imageSize / vision.patchSize;
+    throw wrong("mosaic", mosaic, `divide the ${patches} patches of the picture's side`);
+  }
+  for (const [field, value] of [
+    ["batch", config.batch],
+    ["microBatch", config.microBatch ?? config.batch],
+  ] as const) {
+    if (value % mosaic ** 2 === 0) continue;
+    throw wrong(field, value, `be a multiple of the ${mosaic ** 2} samples of a mosaic`);
   }
   if (config.data.augment !== false) augmentConfig(config.data.augment);
+}
+
+/** Pixels along the side of a sample: a picture, or a cell of a mosaic. */
+export function sampleSide({
+  model,
+  mosaic,
+}: Pick<TrainConfig, "mosaic"> & { model: { vision: { imageSize: number } } }): number {
+  return model.vision.imageSize / mosaic;
 }
 
 function wrong(field: string, value: unknown, must: string): ConfigError {

@@ -14,6 +14,7 @@ import type { ModelContext } from "../model/layers.js";
 import { modelContext } from "../model/layers.js";
 import {
   bestSegments,
+  cellShares,
   clampedScale,
   contrastiveLoss,
   groupInformation,
@@ -53,6 +54,22 @@ export interface TrainingGraphOptions {
    * or its segments, of which the best-fitting count (`segments`, beyond the paper). Default `picture`.
    */
   promptsMatch?: "picture" | "segments";
+  /**
+   * Beyond the paper: a picture is a mosaic of `mosaic` times `mosaic` samples side by side, each with its
+   * own texts, which are compared with what the groups hold of its cell; samples beside it are among those
+   * it must not fit, so that segments cannot stand for the whole picture. 1, the paper: one sample a picture.
+   */
+  mosaic?: number;
+  /**
+   * Beyond the paper: the smallest window of the field of positions that a picture may have, as a share of
+   * its side; the same window for all pictures of a step. So that no group is tied to a place. Default 1.
+   */
+  positionWindow?: number;
+}
+
+/** Samples of a picture. */
+export function cellsOf({ mosaic = 1 }: Pick<TrainingGraphOptions, "mosaic">): number {
+  return mosaic ** 2;
 }
 
 /** Names of a graph's inputs and outputs for a parameter. */
@@ -90,12 +107,12 @@ export function gumbelShapes(config: GroupViTConfig): [number, number][] {
 }
 
 /**
- * Numbers per picture that the head reads: the pooled segments, or, where prompts match segments, each
- * segment followed by its share of the picture.
+ * Numbers per sample that the head reads: the pooled segments, or, where prompts match segments or samples are
+ * cells, each segment of the picture followed by its share of the sample.
  */
 export function imageFeatureWidth(config: GroupViTConfig, options: TrainingGraphOptions): number {
   const { hiddenSize } = config.vision;
-  return matchesSegments(options) ? segmentCount(config) * (hiddenSize + 1) : hiddenSize;
+  return hasShares(options) ? segmentCount(config) * (hiddenSize + 1) : hiddenSize;
 }
 
 /** Groups of the last grouping block. */
@@ -108,17 +125,23 @@ function matchesSegments({ promptsMatch, multiLabel }: TrainingGraphOptions): bo
   return promptsMatch === "segments" && multiLabel > 0;
 }
 
+function hasShares(options: TrainingGraphOptions): boolean {
+  return matchesSegments(options) || cellsOf(options) > 1;
+}
+
 type Context = ReturnType<typeof modelContext>;
 
-/** The image tower over `images` pictures, with its inputs: [images, feature width], and group usage. */
+/** The image tower over `samples`, with its inputs: [samples, feature width], and group usage. */
 function encodeImages(
   config: GroupViTConfig,
-  images: number,
+  samples: number,
   options: TrainingGraphOptions,
 ): { ctx: Context; features: Tensor; usage: Outputs; missing: Seed[] } {
-  const { patchSize, numChannels } = config.vision;
+  const { hiddenSize } = config.vision;
+  const images = samples / cellsOf(options);
   const usage: Outputs = {};
   const assignments: Tensor[] = [];
+  const weights: Tensor[] = [];
   const branches = dropPathBranches(config);
   const drop =
     options.dropPath > 0 ? g.input("drop_path", "f32", [branches, images, 1, 1]) : undefined;
@@ -127,6 +150,7 @@ function encodeImages(
     assignment: options.assignment,
     tap(name, tensor) {
       if (/^group\d+\.soft$/.test(name)) assignments.push(tensor);
+      if (/^group\d+\.weights$/.test(name)) weights.push(tensor);
       const index = /^group(\d+)\.hard$/.exec(name)?.[1];
       if (index === undefined) return;
       // Share of tokens that chose each group: collapse shows here first.
@@ -146,9 +170,8 @@ function encodeImages(
     };
   }
   const ctx = modelContext(hooks);
-  const grid = nativeGrid(config.vision) ** 2;
-  const patches = g.input("patches", "f32", [images, grid, patchSize ** 2 * numChannels]);
-  const tower = imageTower(ctx, config.vision, patches, positionParameter(ctx, config.vision));
+  const patches = patchesOf(config, samples, options);
+  const tower = imageTower(ctx, config.vision, patches, positionsOf(ctx, config, options));
   const missing: Seed[] = [];
   if (options.groupInformation && assignments.length > 0) {
     const { weight, nats } = options.groupInformation;
@@ -157,16 +180,58 @@ function encodeImages(
     // Each picture's share of the batch's loss, whatever the cut.
     const share = g.multiply(
       g.constant(new Float32Array(images).fill(1), [images]),
-      g.scalar(weight / options.batch),
+      g.scalar((weight * cellsOf(options)) / options.batch),
     );
     const lacking = g.subtract(g.scalar(nats), g.minimum(information, g.scalar(nats)));
     missing.push({ tensor: lacking, grad: share });
   }
-  if (!matchesSegments(options)) return { ctx, features: tower.pooled, usage, missing };
-  const shares = g.reshape(groupShares(assignments), [images, segmentCount(config), 1]);
-  const features = g.concat([tower.lastHiddenState, shares], 2);
+  if (!hasShares(options)) return { ctx, features: tower.pooled, usage, missing };
+  const cells = cellsOf(options);
+  // Whose loss goes through cells needs the assignments that made the segments.
+  const shares = cells > 1 ? cellShares(weights, options.mosaic!) : groupShares(assignments);
+  const count = segmentCount(config);
+  const segments = g.reshape(tower.lastHiddenState, [images, 1, count, hiddenSize]);
+  const features = g.concat(
+    [
+      g.reshape(g.expand(segments, [images, cells, count, hiddenSize]), [
+        samples,
+        count,
+        hiddenSize,
+      ]),
+      g.reshape(shares, [samples, count, 1]),
+    ],
+    2,
+  );
   const width = imageFeatureWidth(config, options);
-  return { ctx, features: g.reshape(features, [images, width]), usage, missing };
+  return { ctx, features: g.reshape(features, [samples, width]), usage, missing };
+}
+
+/** The input of samples, put together to pictures: [pictures, patches, numbers in a patch]. */
+function patchesOf(
+  { vision }: GroupViTConfig,
+  samples: number,
+  { mosaic = 1 }: TrainingGraphOptions,
+): Tensor {
+  const grid = nativeGrid(vision);
+  const inner = grid / mosaic;
+  const inside = vision.patchSize ** 2 * vision.numChannels;
+  const patches = g.input("patches", "f32", [samples, inner ** 2, inside]);
+  if (mosaic === 1) return patches;
+  const images = samples / mosaic ** 2;
+  const cells = g.reshape(patches, [images, mosaic, mosaic, inner, inner, inside]);
+  return g.reshape(g.transpose(cells, [0, 1, 3, 2, 4, 5]), [images, grid ** 2, inside]);
+}
+
+/** Position embeddings of the step's window. */
+function positionsOf(
+  ctx: Context,
+  config: GroupViTConfig,
+  { positionWindow = 1 }: TrainingGraphOptions,
+): Tensor {
+  const stored = positionParameter(ctx, config.vision);
+  if (positionWindow === 1) return stored;
+  const count = nativeGrid(config.vision) ** 2;
+  return g.matmul(g.input("position_weights", "f32", [1, count, count]), stored);
 }
 
 /** The text tower over `texts` prompts of one length that is known at run time: [texts, width]. */
@@ -187,7 +252,7 @@ function encodeTexts(config: GroupViTConfig, texts: number): { ctx: Context; fea
 /**
  * Projectors and losses over the whole batch.
  *
- * @param imageFeatures [n, image feature width]
+ * @param imageFeatures of samples [n, image feature width]
  * @param textFeatures [n * (1 + multiLabel), text width]: of each image its caption, then its prompts
  */
 function lossHead(
@@ -202,11 +267,18 @@ function lossHead(
   const dim = config.projectionDim;
   const { hiddenSize } = config.vision;
   const count = segmentCount(config);
-  const unpacked = matchesSegments(options)
+  const unpacked = hasShares(options)
     ? g.reshape(imageFeatures, [n, count, hiddenSize + 1])
     : undefined;
   const segments = unpacked && g.slice(unpacked, 2, 0, hiddenSize); // [n, segments, width]
-  const pooled = segments ? g.reduceMean(segments, 1, false) : imageFeatures;
+  const shares = unpacked && g.slice(unpacked, 2, hiddenSize, hiddenSize + 1); // [n, segments, 1]
+  let pooled = imageFeatures;
+  if (segments && shares) {
+    pooled =
+      cellsOf(options) > 1
+        ? g.reduceSum(g.multiply(segments, shares), [1], false)
+        : g.reduceMean(segments, 1, false);
+  }
   const images = projectBatch(ctx, "visual_projection", pooled, config);
   const texts = projectBatch(ctx, "text_projection", textFeatures, config);
   const imageRows = normalizeRows(images.projected);
@@ -231,10 +303,9 @@ function lossHead(
         }
       : ownTargets(n, options.multiLabel);
     let logits: Tensor;
-    if (unpacked && segments) {
+    if (segments && shares && matchesSegments(options)) {
       const flat = g.reshape(segments, [n * count, hiddenSize]);
       const rows = normalizeRows(images.also(flat));
-      const shares = g.slice(unpacked, 2, hiddenSize, hiddenSize + 1);
       logits = bestSegments(similarities(rows, prompts, ownScale), g.reshape(shares, [n, count]));
     } else {
       logits = similarities(imageRows, prompts, ownScale);

@@ -127,7 +127,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<TrainingStep> {
   const { batch, microBatch = batch, multiLabel, nounTargets, gumbel, dropPath } = config;
-  const { assignment, groupInformation, promptsMatch, optimiser, threads } = config;
+  const { assignment, groupInformation, promptsMatch, mosaic, positionWindow } = config;
+  const { optimiser, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
   return TrainingStep.create(
     config.model,
@@ -142,6 +143,8 @@ function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<T
       assignment,
       groupInformation,
       promptsMatch,
+      mosaic,
+      positionWindow,
       optimiser,
       trainable,
     },
@@ -166,7 +169,7 @@ async function prepare({
   ranks,
   ...options
 }: TrainOptions): Promise<Prepared> {
-  shareOf(config.batch, ranks);
+  shareOf(config.batch, ranks, config.mosaic ** 2);
   const data = given ?? (await openData(config, ranks));
   const schedule = scheduleOf(config, data.samples);
   const { stopAfter = schedule.steps } = options;

@@ -16,15 +16,17 @@ export interface Share {
 /**
  * Equal, consecutive shares.
  *
+ * @param samples of a picture, which stays whole
  * @throws InputError where the batch cannot be divided
  */
-export function shareOf(batch: number, ranks?: Pick<Ranks, "rank" | "size">): Share {
+export function shareOf(batch: number, ranks?: Pick<Ranks, "rank" | "size">, samples = 1): Share {
   if (!ranks) return { start: 0, count: batch };
   const { rank, size } = ranks;
-  if (batch % size !== 0) {
+  const pictures = batch / samples;
+  if (pictures % size !== 0) {
     throw new InputError(
-      `batch ${batch}: ${size} ranks cannot share it equally; start ${largestDivisor(batch, size)} ranks, ` +
-        "or set batch to a multiple of the ranks",
+      `batch ${batch}: ${size} ranks cannot share its ${pictures} pictures equally; start ` +
+        `${largestDivisor(pictures, size)} ranks, or set batch to a multiple of ${size * samples}`,
     );
   }
   const count = batch / size;

@@ -5,11 +5,15 @@ import { authorsNames } from "../checkpoint/names.js";
 import { isBuffer, parameterShapes } from "../checkpoint/shapes.js";
 import * as g from "../graph/build.js";
 import { gradient } from "../graph/gradient.js";
+import { toOnnx } from "../graph/onnx.js";
+import { reachable, type Tensor } from "../graph/tensor.js";
 import type { GroupViTConfig } from "../model/config.js";
 import { clampedScale, contrastiveLoss, ownTargets, similarities } from "../model/losses.js";
+import { windowWeights } from "../model/positions.js";
 import { Random } from "../random.js";
+import type { Value } from "../runtime/session.js";
 import { createSession } from "../runtime/session.node.js";
-import { dropPathBranches, dropPathRates, gumbelShapes } from "./graphs.js";
+import { dropPathBranches, dropPathRates, encodeGraph, gumbelShapes } from "./graphs.js";
 import { initialWeights } from "./initialise.js";
 import type { AdamWOptions } from "./optimiser.js";
 import { decays, PUBLISHED_ADAMW } from "./optimiser.js";
@@ -78,29 +82,36 @@ function state(): TrainingState {
   return { weights, first: new Map(), second: new Map(), step: 0 };
 }
 
-function makeBatch(batch: number): { data: StepBatch; noise: StepNoise } {
+function makeBatch(
+  batch: number,
+  { mosaic = 1, positionWindow = 1 }: Partial<StepOptions> = {},
+): { data: StepBatch; noise: StepNoise } {
   const random = new Random(batch);
+  const pictures = batch / mosaic ** 2;
   const rows = batch * (1 + MULTI_LABEL);
   const normals = (length: number) => Float32Array.from({ length }, () => random.normal());
   const rates = dropPathRates(config, 0.3);
-  const dropPath = new Float32Array(rates.length * batch);
+  const dropPath = new Float32Array(rates.length * pictures);
   rates.forEach((rate, branch) => {
-    for (let i = 0; i < batch; i++) {
-      dropPath[branch * batch + i] = random.uniform() < rate ? 0 : 1 / (1 - rate);
+    for (let i = 0; i < pictures; i++) {
+      dropPath[branch * pictures + i] = random.uniform() < rate ? 0 : 1 / (1 - rate);
     }
   });
   return {
     data: {
-      patches: normals(batch * 16 * 48),
+      patches: normals(pictures * 16 * 48),
       ids: Int32Array.from({ length: rows * TOKENS }, () => random.integer(40)),
       tokens: TOKENS,
       ends: Int32Array.from({ length: rows }, () => random.integer(TOKENS)),
     },
     noise: {
       gumbel: gumbelShapes(config).map(([groups, tokens]) =>
-        Float32Array.from({ length: batch * groups * tokens }, () => random.gumbel()),
+        Float32Array.from({ length: pictures * groups * tokens }, () => random.gumbel()),
       ),
       dropPath,
+      ...(positionWindow < 1
+        ? { positionWeights: windowWeights(4, { left: 0.1, top: 0.3, side: 0.6 }) }
+        : {}),
     },
   };
 }
@@ -133,6 +144,25 @@ async function withStep<T>(
   }
 }
 
+async function runGraph(
+  outputs: Record<string, Tensor>,
+  weights: ReadonlyMap<string, Float32Array>,
+  feeds: Record<string, Value>,
+): Promise<Record<string, Value>> {
+  const all = { ...feeds };
+  for (const { operation, attributes } of reachable(Object.values(outputs))) {
+    if (operation !== "parameter") continue;
+    const { name, shape } = attributes as { name: string; shape: number[] };
+    all[name] = { shape, data: weights.get(name)! };
+  }
+  const session = await createSession(toOnnx(outputs), { threads: 1 });
+  try {
+    return await session.run(all);
+  } finally {
+    await session.release();
+  }
+}
+
 /** Largest difference over the largest value, or over `floor` where the values are nearly zero. */
 function relativeError(actual: Float32Array, expected: Float32Array, floor = 1e-3): number {
   let error = 0;
@@ -150,10 +180,11 @@ describe("the training step", () => {
     { assignment: "soft" },
     { assignment: "hard", groupInformation: { nats: 3, weight: 2 } },
     { assignment: "soft", promptsMatch: "segments" },
+    { assignment: "soft", promptsMatch: "segments", mosaic: 2, positionWindow: 0.5 },
   ])(
     "gives the same however the batch of 64 is cut (%j)",
     async (kind) => {
-      const { data, noise } = makeBatch(64);
+      const { data, noise } = makeBatch(64, kind);
       const whole = state();
       const expected = await withStep(options(64, kind), whole, (step) =>
         step.gradients(data, noise),
@@ -161,7 +192,7 @@ describe("the training step", () => {
       for (const group of expected.metrics.usage) {
         expect(group.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
       }
-      for (const microBatch of kind.assignment === "hard" ? [1, 7, 16] : [7]) {
+      for (const microBatch of kind.assignment === "hard" ? [1, 7, 16] : [kind.mosaic ? 12 : 7]) {
         const parts = state();
         const actual = await withStep(options(64, { ...kind, microBatch }), parts, (step) =>
           step.gradients(data, noise),
@@ -319,6 +350,50 @@ describe("the training step", () => {
     }
   });
 
+  it("sees the cells of a mosaic as one picture, each by what the groups hold of it", async () => {
+    const { data } = makeBatch(8, { mosaic: 2 });
+    const common = { gumbel: false, dropPath: 0, assignment: "hard", nounTargets: "own" } as const;
+    const cells = options(8, { ...common, mosaic: 2 });
+    const pictures = options(2, { ...common, promptsMatch: "segments" });
+    const width = config.vision.hiddenSize + 1;
+    const { weights } = state();
+    const features = async (chosen: StepOptions, samples: number, patches: Float32Array) => {
+      const ran = await runGraph(encodeGraph(config, "image", samples, chosen), weights, {
+        patches: { shape: [samples, patches.length / samples / 48, 48], data: patches },
+      });
+      return ran.features!.data as Float32Array;
+    };
+    const inCells = await features(cells, 8, data.patches);
+    // The same pixels, row by row over each picture of 4 x 4 patches.
+    const byRows = new Float32Array(data.patches.length);
+    for (let patch = 0; patch < 32; patch++) {
+      const [picture, y, x] = [patch >> 4, (patch >> 2) & 3, patch & 3];
+      const cell = 4 * picture + 2 * (y >> 1) + (x >> 1);
+      const from = (4 * cell + 2 * (y & 1) + (x & 1)) * 48;
+      byRows.set(data.patches.subarray(from, from + 48), patch * 48);
+    }
+    const inPictures = await features(pictures, 2, byRows);
+    const segments = 3;
+    for (let picture = 0; picture < 2; picture++) {
+      const total = new Float64Array(segments);
+      for (let cell = 0; cell < 4; cell++) {
+        for (let segment = 0; segment < segments; segment++) {
+          const at = ((4 * picture + cell) * segments + segment) * width;
+          const own = inCells.subarray(at, at + width - 1);
+          const of = (picture * segments + segment) * width;
+          expect(relativeError(own, inPictures.subarray(of, of + width - 1))).toBeLessThan(1e-5);
+          total[segment]! += inCells[at + width - 1]! / 4;
+          // Of four patches.
+          expect(inCells[at + width - 1]! * 4).toBeCloseTo(
+            Math.round(inCells[at + width - 1]! * 4),
+            5,
+          );
+        }
+      }
+      expect(total.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
+    }
+  });
+
   it("says which weight or noise is missing", async () => {
     const broken = state();
     broken.weights.delete("visual_projection.3.weight");
@@ -331,6 +406,9 @@ describe("the training step", () => {
         "gumbel noise for grouping block 0",
       );
       await expect(step.gradients(data, { gumbel: noise.gumbel })).rejects.toThrow("drop-path");
+    });
+    await withStep(options(2, { positionWindow: 0.5 }), state(), async (step) => {
+      await expect(step.gradients(data, noise)).rejects.toThrow("position weights");
     });
   });
 });

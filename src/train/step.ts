@@ -14,6 +14,7 @@ import { floats } from "../runtime/session.js";
 import type { Tower, TrainingGraphOptions } from "./graphs.js";
 import {
   backwardGraph,
+  cellsOf,
   dropPathBranches,
   encodeGraph,
   gumbelShapes,
@@ -38,9 +39,9 @@ const BATCH_NORM_MOMENTUM = 0.1;
 const PROJECTORS = ["visual_projection", "text_projection"] as const;
 
 export interface StepOptions extends TrainingGraphOptions {
-  /** Pictures per pass through the towers; the whole batch in one pass if it is not smaller. */
+  /** Samples per pass through the towers; the whole batch in one pass if it is not smaller. */
   microBatch: number;
-  /** The ranks that share each batch; each has the pictures of its share, and the texts of all. */
+  /** The ranks that share each batch; each has the pixels of its share, and the texts of all. */
   ranks?: Pick<Ranks, "rank" | "size" | "gather" | "sum">;
   optimiser: OptimiserOptions;
   /** Parameters that are updated; default: all. */
@@ -49,7 +50,10 @@ export interface StepOptions extends TrainingGraphOptions {
 
 /** What one step learns from. */
 export interface StepBatch {
-  /** Normalised patches [share, patches, patch * patch * channels]; the share is the batch without ranks. */
+  /**
+   * Normalised patches of each sample [share, patches, patch * patch * channels]; the share is the batch
+   * without ranks, and a sample has a cell's patches in a mosaic.
+   */
   patches: Float32Array;
   /** Token ids [batch * (1 + multiLabel), tokens], per picture its caption, then its prompts. */
   ids: Int32Array;
@@ -57,16 +61,18 @@ export interface StepBatch {
   tokens: number;
   /** Position of the end-of-text token in each row of `ids`. */
   ends: Int32Array;
-  /** For `nounTargets: "shared"`: all nouns of each picture, and the noun of each of its prompts. */
+  /** For `nounTargets: "shared"`: all nouns of each sample, and the noun of each of its prompts. */
   nouns?: readonly { all: readonly string[]; prompts: readonly string[] }[];
 }
 
 /** Random numbers of one step, made outside so that they can be repeated. */
 export interface StepNoise {
-  /** Per grouping block [share, groups, tokens]; present if gumbel noise is on. */
+  /** Per grouping block [pictures of the share, groups, tokens]; present if gumbel noise is on. */
   gumbel?: Float32Array[];
-  /** [branches, batch] factors, 0 or 1 / (1 - rate); present if drop path is on. */
+  /** [branches, pictures of the batch] factors, 0 or 1 / (1 - rate); present if drop path is on. */
   dropPath?: Float32Array;
+  /** [patches, patches], of `windowWeights`; present if `positionWindow` is less than 1. */
+  positionWeights?: Float32Array;
 }
 
 export interface StepMetrics {
@@ -350,31 +356,38 @@ export class TrainingStep {
     const { patchSize, numChannels } = config.vision;
     const grid = nativeGrid(config.vision) ** 2;
     const inside = patchSize ** 2 * numChannels;
+    const cells = cellsOf(options);
+    const perSample = grid / cells;
+    const [first, pictures] = [start / cells, count / cells];
     const feeds: Feeds = {
       patches: {
-        shape: [count, grid, inside],
-        data: part(batch.patches, start, count, grid * inside),
+        shape: [count, perSample, inside],
+        data: part(batch.patches, start, count, perSample * inside),
       },
     };
+    if ((options.positionWindow ?? 1) < 1) {
+      if (!noise.positionWeights) throw new Error("the step needs position weights");
+      feeds.position_weights = { shape: [1, grid, grid], data: noise.positionWeights };
+    }
     if (options.gumbel) {
       gumbelShapes(config).forEach(([groups, tokens], index) => {
         const data = noise.gumbel?.[index];
         if (!data) throw new Error(`the step needs gumbel noise for grouping block ${index}`);
         feeds[`gumbel_${index}`] = {
-          shape: [count, groups, tokens],
-          data: part(data, start, count, groups * tokens),
+          shape: [pictures, groups, tokens],
+          data: part(data, first, pictures, groups * tokens),
         };
       });
     }
     if (options.dropPath > 0) {
       if (!noise.dropPath) throw new Error("the step needs drop-path factors");
       const branches = dropPathBranches(config);
-      const data = new Float32Array(branches * count);
+      const data = new Float32Array(branches * pictures);
       for (let branch = 0; branch < branches; branch++) {
-        const from = branch * options.batch + this.share.start + start;
-        data.set(noise.dropPath.subarray(from, from + count), branch * count);
+        const from = (branch * options.batch + this.share.start) / cells + first;
+        data.set(noise.dropPath.subarray(from, from + pictures), branch * pictures);
       }
-      feeds.drop_path = { shape: [branches, count, 1, 1], data };
+      feeds.drop_path = { shape: [branches, pictures, 1, 1], data };
     }
     return feeds;
   }

@@ -183,7 +183,7 @@ it(
 
 describe("what is wrong is said once, with exit code 2", () => {
   it.each([
-    ["batch", { batch: 9 }, /batch 9: 2 ranks cannot share it equally; start 1 rank/],
+    ["batch", { batch: 9 }, /batch 9: 2 ranks cannot share its 9 pictures equally; start 1 rank/],
     ["field", { dropPath: 7 }, /dropPath is 7/],
     ["data", { data: { kind: "folder", folder: "/nowhere" } }, /\/nowhere: it does not exist/],
   ] as [string, Partial<TrainConfigInput>, RegExp][])(
