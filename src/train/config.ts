@@ -190,8 +190,11 @@ const schema = z
       .optional(),
     /** What prompts are compared with: the whole picture (the paper) or the segments that fit best. */
     promptsMatch: z.enum(["picture", "segments"]).default("picture"),
-    /** Samples side by side along each side of a picture; 1: one sample a picture (the paper). */
-    mosaic: whole(1, 64).default(1),
+    /**
+     * Samples side by side along each side of a picture, one entry a step, over and over; 1: one sample a
+     * picture (the paper).
+     */
+    mosaics: z.array(whole(1, 64)).min(1).max(64).default([1]),
     /** Smallest window of the field of positions that a step's pictures have; 1: all of it (the paper). */
     positionWindow: z.number().min(0.1).max(1).default(1),
     optimiser,
@@ -229,8 +232,10 @@ const schema = z
     { path: ["promptsMatch"], message: '"segments" needs a stage with group tokens' },
   )
   .refine(
-    ({ mosaic, model }) => mosaic === 1 || model.vision.numGroupTokens.some((tokens) => tokens > 0),
-    { path: ["mosaic"], message: "a mosaic needs a stage with group tokens" },
+    ({ mosaics, model }) =>
+      mosaics.every((side) => side === 1) ||
+      model.vision.numGroupTokens.some((tokens) => tokens > 0),
+    { path: ["mosaics"], message: "a mosaic needs a stage with group tokens" },
   );
 
 /** A run's configuration, complete. */
@@ -270,32 +275,24 @@ function checkTogether(config: z.output<typeof schema>): void {
     const most = text.maxPositionEmbeddings;
     throw wrong("textTokens", config.textTokens, `be at most maxPositionEmbeddings ${most}`);
   }
-  const scene = sampleSide(config);
-  if (config.data.kind === "scenes" && (scene < 32 || scene > 512)) {
-    throw wrong("model.vision.imageSize", vision.imageSize, "give scenes of 32 to 512 pixels");
+  if (config.data.kind === "scenes" && (vision.imageSize < 32 || vision.imageSize > 512)) {
+    throw wrong("model.vision.imageSize", vision.imageSize, "be from 32 to 512 for scenes");
   }
-  const { mosaic } = config;
-  const side = vision.imageSize / mosaic;
-  if (side % vision.patchSize !== 0) {
-    const patches = vision.imageSize / vision.patchSize;
-    throw wrong("mosaic", mosaic, `divide the ${patches} patches of the picture's side`);
-  }
-  for (const [field, value] of [
-    ["batch", config.batch],
-    ["microBatch", config.microBatch ?? config.batch],
-  ] as const) {
-    if (value % mosaic ** 2 === 0) continue;
-    throw wrong(field, value, `be a multiple of the ${mosaic ** 2} samples of a mosaic`);
+  const patches = vision.imageSize / vision.patchSize;
+  for (const side of config.mosaics) {
+    if (patches % side !== 0 || vision.patchSize % side !== 0) {
+      const must = `divide the picture's ${patches} patches a side and the patch's ${vision.patchSize} pixels`;
+      throw wrong("mosaics", side, must);
+    }
+    for (const [field, value] of [
+      ["batch", config.batch],
+      ["microBatch", config.microBatch ?? config.batch],
+    ] as const) {
+      if (value % side ** 2 === 0) continue;
+      throw wrong(field, value, `be a multiple of the ${side ** 2} samples of a mosaic`);
+    }
   }
   if (config.data.augment !== false) augmentConfig(config.data.augment);
-}
-
-/** Pixels along the side of a sample: a picture, or a cell of a mosaic. */
-export function sampleSide({
-  model,
-  mosaic,
-}: Pick<TrainConfig, "mosaic"> & { model: { vision: { imageSize: number } } }): number {
-  return model.vision.imageSize / mosaic;
 }
 
 function wrong(field: string, value: unknown, must: string): ConfigError {

@@ -114,7 +114,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   };
   try {
     const state = ranks ? await stateForAll(ranks, open) : await open();
-    const run = new Run(options, prepared, state, await createStep(options, state));
+    const run = new Run(options, prepared, state, await createSteps(options, state));
     try {
       return { ...(await run.train()), resumed };
     } finally {
@@ -125,9 +125,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
 }
 
-function createStep({ config, ranks }: TrainOptions, state: RunState): Promise<TrainingStep> {
+/** A step for each entry of `mosaics`, equal ones shared; all change the same state. */
+async function createSteps(options: TrainOptions, state: RunState): Promise<TrainingStep[]> {
+  const steps = new Map<number, TrainingStep>();
+  const { mosaics } = options.config;
+  for (const side of new Set(mosaics)) steps.set(side, await createStep(options, side, state));
+  return mosaics.map((side) => steps.get(side)!);
+}
+
+function createStep(
+  { config, ranks }: TrainOptions,
+  mosaic: number,
+  state: RunState,
+): Promise<TrainingStep> {
   const { batch, microBatch = batch, multiLabel, nounTargets, gumbel, dropPath } = config;
-  const { assignment, groupInformation, promptsMatch, mosaic, positionWindow } = config;
+  const { assignment, groupInformation, promptsMatch, positionWindow } = config;
   const { optimiser, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
   return TrainingStep.create(
@@ -169,7 +181,7 @@ async function prepare({
   ranks,
   ...options
 }: TrainOptions): Promise<Prepared> {
-  shareOf(config.batch, ranks, config.mosaic ** 2);
+  for (const side of config.mosaics) shareOf(config.batch, ranks, side ** 2);
   const data = given ?? (await openData(config, ranks));
   const schedule = scheduleOf(config, data.samples);
   const { stopAfter = schedule.steps } = options;
@@ -215,7 +227,8 @@ class Run {
     private readonly options: TrainOptions,
     { data, schedule, set, stopAfter }: Prepared,
     private readonly state: RunState,
-    private readonly step: TrainingStep,
+    /** Taken in turns. */
+    private readonly steps: readonly TrainingStep[],
   ) {
     this.data = data;
     this.schedule = schedule;
@@ -267,7 +280,7 @@ class Run {
   async close(): Promise<void> {
     await this.stream?.close();
     await this.metrics?.close();
-    await this.step.release();
+    for (const step of new Set(this.steps)) await step.release();
   }
 
   /** Whether this run, on whichever rank, was asked to stop. */
@@ -288,9 +301,10 @@ class Run {
     const dataReady = performance.now();
     const input = stepBatch(batch);
     const { batch: size, seed } = config;
-    const noise = stepNoise(config.model, config, size, seed, state.step, this.share);
+    const step = this.steps[state.step % this.steps.length]!;
+    const noise = stepNoise(config.model, step.options, size, seed, state.step, this.share);
     const rate = this.schedule.rate(state.step);
-    const result = await this.step.update(input, noise, rate);
+    const result = await step.update(input, noise, rate);
     const ended = performance.now();
     const fault = lossFault(result, config);
     this.result = result;

@@ -99,7 +99,8 @@ function makeBatch(
   });
   return {
     data: {
-      patches: normals(pictures * 16 * 48),
+      // Means of pixels, too, are of deviation 1.
+      patches: normals(batch * 16 * 48).map((x) => x * mosaic),
       ids: Int32Array.from({ length: rows * TOKENS }, () => random.integer(40)),
       tokens: TOKENS,
       ends: Int32Array.from({ length: rows }, () => random.integer(TOKENS)),
@@ -192,7 +193,7 @@ describe("the training step", () => {
       for (const group of expected.metrics.usage) {
         expect(group.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
       }
-      for (const microBatch of kind.assignment === "hard" ? [1, 7, 16] : [kind.mosaic ? 12 : 7]) {
+      for (const microBatch of kind.assignment === "hard" ? [1, 7, 16] : [kind.mosaic ? 16 : 7]) {
         const parts = state();
         const actual = await withStep(options(64, { ...kind, microBatch }), parts, (step) =>
           step.gradients(data, noise),
@@ -364,13 +365,25 @@ describe("the training step", () => {
       return ran.features!.data as Float32Array;
     };
     const inCells = await features(cells, 8, data.patches);
-    // The same pixels, row by row over each picture of 4 x 4 patches.
-    const byRows = new Float32Array(data.patches.length);
-    for (let patch = 0; patch < 32; patch++) {
-      const [picture, y, x] = [patch >> 4, (patch >> 2) & 3, patch & 3];
-      const cell = 4 * picture + 2 * (y >> 1) + (x >> 1);
-      const from = (4 * cell + 2 * (y & 1) + (x & 1)) * 48;
-      byRows.set(data.patches.subarray(from, from + 48), patch * 48);
+    // The same, pixel by pixel: each picture of 16 x 16 has the means of 2 x 2 pixels of four samples.
+    const byRows = new Float32Array(2 * 16 * 48);
+    const at = (y: number, x: number, c: number) =>
+      ((4 * (y >> 2) + (x >> 2)) * 16 + 4 * (y & 3) + (x & 3)) * 3 + c;
+    for (let i = 0; i < byRows.length; i++) {
+      const [picture, y, x, c] = [
+        Math.floor(i / 768),
+        (i >> 4) % 16,
+        i % 16,
+        Math.floor(i / 256) % 3,
+      ];
+      const sample = 4 * picture + 2 * (y >> 3) + (x >> 3);
+      let sum = 0;
+      for (const dy of [0, 1]) {
+        for (const dx of [0, 1]) {
+          sum += data.patches[sample * 768 + at(2 * (y & 7) + dy, 2 * (x & 7) + dx, c)]!;
+        }
+      }
+      byRows[picture * 768 + at(y, x, c)] = sum / 4;
     }
     const inPictures = await features(pictures, 2, byRows);
     const segments = 3;

@@ -50,10 +50,7 @@ export interface StepOptions extends TrainingGraphOptions {
 
 /** What one step learns from. */
 export interface StepBatch {
-  /**
-   * Normalised patches of each sample [share, patches, patch * patch * channels]; the share is the batch
-   * without ranks, and a sample has a cell's patches in a mosaic.
-   */
+  /** Normalised patches [share, patches, patch * patch * channels]; the share is the batch without ranks. */
   patches: Float32Array;
   /** Token ids [batch * (1 + multiLabel), tokens], per picture its caption, then its prompts. */
   ids: Int32Array;
@@ -357,12 +354,11 @@ export class TrainingStep {
     const grid = nativeGrid(config.vision) ** 2;
     const inside = patchSize ** 2 * numChannels;
     const cells = cellsOf(options);
-    const perSample = grid / cells;
     const [first, pictures] = [start / cells, count / cells];
     const feeds: Feeds = {
       patches: {
-        shape: [count, perSample, inside],
-        data: part(batch.patches, start, count, perSample * inside),
+        shape: [count, grid, inside],
+        data: part(batch.patches, start, count, grid * inside),
       },
     };
     if ((options.positionWindow ?? 1) < 1) {

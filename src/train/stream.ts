@@ -4,7 +4,7 @@ import type { Ranks } from "../distribute/ranks.js";
 import { InputError } from "../errors.js";
 import { PROMPT_TEMPLATES } from "../input/prompts.js";
 import { loadCutouts, readAttributions } from "../scenes/cutouts.js";
-import { sampleSide, type TrainConfig } from "./config.js";
+import type { TrainConfig } from "./config.js";
 import { augmentConfig, NO_AUGMENTATION } from "./data/augment.js";
 import { batches } from "./data/batches.js";
 import { pictureFolder } from "./data/folder.js";
@@ -100,7 +100,7 @@ function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData 
           }
         : { kind: "shapes" },
     seed: config.seed,
-    size: sampleSide(config),
+    size: model.vision.imageSize,
     patch: model.vision.patchSize,
     augment: data.augment === false ? false : augmentConfig(data.augment),
     templates: PROMPT_TEMPLATES[config.prompts],
@@ -150,7 +150,7 @@ function loaderStream(
       seed: config.seed,
       shuffleBuffer: data.shuffleBuffer,
       batchSize: config.batch,
-      size: sampleSide(config),
+      size: model.vision.imageSize,
       layout: { patch: model.vision.patchSize },
       augment: data.augment === false ? NO_AUGMENTATION : data.augment,
       templates: PROMPT_TEMPLATES[config.prompts],
