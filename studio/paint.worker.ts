@@ -47,9 +47,12 @@ async function decode(file: Blob): Promise<ImageBitmap> {
   }
 }
 
-/** A map at the size of the display, nearest neighbour. */
-function shrink<T extends Uint8Array | Uint16Array | Uint32Array>(map: T, width: number): T {
-  const to = display();
+/** A map at the size of the display, or another one, nearest neighbour. */
+function shrink<T extends Uint8Array | Uint16Array | Uint32Array>(
+  map: T,
+  width: number,
+  to = display(),
+): T {
   if (to.width === width) return map;
   const height = map.length / width;
   const small = new (map.constructor as new (size: number) => T)(to.width * to.height);
@@ -85,11 +88,18 @@ function tint(map: Uint8Array | Uint16Array, colours: Colours): Promise<ImageBit
 /** Near-white, as bytes R, G, B, A read in this machine's order. */
 const EDGE = new Uint32Array(Uint8Array.of(255, 255, 255, 235).buffer)[0]!;
 
+/** Longest side of the grid on which places of names are looked for: finer ones cost most of a relabelling. */
+const NAME_GRID = 192;
+
 /** Where to write the name of each value: the middle of its largest region. */
 function namePlaces(map: Uint8Array | Uint16Array): Painted["names"] {
-  const { width, height } = display();
+  const shown = display();
+  const step = Math.max(1, Math.max(shown.width, shown.height) / NAME_GRID);
+  const width = Math.max(1, Math.round(shown.width / step));
+  const height = Math.max(1, Math.round(shown.height / step));
+  const small = shrink(map, shown.width, { width, height });
   const names = new Map<number, Painted["names"][number]>();
-  for (const region of findRegions({ width, height, map })) {
+  for (const region of findRegions({ width, height, map: small })) {
     if (names.has(region.value) || region.share < 0.004) continue;
     const { value, x, y, share } = region;
     names.set(value, { value, x: x / width, y: y / height, share });

@@ -1,5 +1,6 @@
 // The picture with its mask: pointing with mouse, finger or arrow keys, and the divider of a comparison.
 
+import type { CSSProperties } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Bitmap } from "./bitmap.js";
 import { css, ink, type Layer, type Painted, type Side, wordColours } from "./paint.js";
@@ -7,9 +8,6 @@ import type { Mask, Session, State } from "./session.js";
 
 /** How far an arrow key moves the cursor, as a share of the picture; with Shift four times as far. */
 const STEP = 0.025;
-
-/** Names nearer to the divider would lie across it. */
-const EDGE = 0.05;
 
 export function Stage({ session, state }: { session: Session; state: State }) {
   const { picture, settings, masks, groups, pointed, pinned } = state;
@@ -111,8 +109,10 @@ export function Stage({ session, state }: { session: Session; state: State }) {
         <Bitmap class="shade" bitmap={pointed?.shade} hidden={!pointed} />
         {!shown && !pointed && (
           <>
-            {masks.a && <Names mask={masks.a} from={0} to={comparing ? split - EDGE : 1} />}
-            {comparing && masks.b && <Names mask={masks.b} from={split + EDGE} to={1} />}
+            {masks.a && (
+              <Names mask={masks.a} from={0} to={comparing ? split : 1} style={cut("a")} />
+            )}
+            {comparing && masks.b && <Names mask={masks.b} from={split} to={1} style={cut("b")} />}
           </>
         )}
         {cursor && (
@@ -143,8 +143,18 @@ export function Stage({ session, state }: { session: Session; state: State }) {
   );
 }
 
-/** The names of the labels, each in the middle of its largest region. */
-function Names({ mask, from, to }: { mask: Mask; from: number; to: number }) {
+/** The names of the labels, each in the middle of its largest region, whole between `from` and `to`. */
+function Names({
+  mask,
+  from,
+  to,
+  style,
+}: {
+  mask: Mask;
+  from: number;
+  to: number;
+  style: CSSProperties;
+}) {
   const first = mask.background ? 1 : 0;
   const colours = wordColours(mask.labels.length, mask.background);
   const placed: Painted["names"][number][] = [];
@@ -155,20 +165,22 @@ function Names({ mask, from, to }: { mask: Mask; from: number; to: number }) {
     if (name.value >= first && name.x >= from && name.x <= to && !crowded) placed.push(name);
   }
   return (
-    <div class="names" aria-hidden="true">
+    <div class="names" style={style} aria-hidden="true">
       {placed.map(({ value, x, y }) => {
+        const label = mask.labels[value - first]!;
+        const half = `min(${label.length / 2}ch + 9px, 20%)`;
         return (
           <span
             key={value}
             class="name-tag"
             style={{
-              left: `${x * 100}%`,
-              top: `${y * 100}%`,
+              left: `clamp(${from * 100}% + ${half}, ${x * 100}%, ${to * 100}% - ${half})`,
+              top: `clamp(14px, ${y * 100}%, 100% - 14px)`,
               background: css(colours, value),
               color: ink(colours, value),
             }}
           >
-            {mask.labels[value - first]}
+            {label}
           </span>
         );
       })}

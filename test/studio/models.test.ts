@@ -84,7 +84,7 @@ describe("the studio takes a model", () => {
     };
     await load("tiny/none");
     await page.getByRole("alert").waitFor();
-    expect(await page.getByRole("alert").innerText()).toMatch(/could not be downloaded/);
+    expect(await page.getByRole("alert").textContent()).toMatch(/could not be downloaded/);
     await page.getByRole("button", { name: "Dismiss" }).click();
     await load("tiny/words");
     await page.locator("footer", { hasText: "tiny/words" }).waitFor();

@@ -69,6 +69,8 @@ export interface OpenOptions {
   dark?: boolean;
   /** A script that the model's worker runs first. */
   worker?: string;
+  /** Whether the page has the headers with which it may use threads. Default true. */
+  isolated?: boolean;
 }
 
 /** As for users: the test runner's own NODE_ENV would make it one for development, without service worker. */
@@ -88,7 +90,7 @@ export async function open(
   options: OpenOptions = {},
   model?: (route: Route) => Promise<void>,
 ): Promise<Page> {
-  const { hash = "", width = 1400, dark = false, worker } = options;
+  const { hash = "", width = 1400, dark = false, worker, isolated = true } = options;
   const page = await browser.newPage({
     viewport: { width, height: width < 500 ? 780 : 900 },
     colorScheme: dark ? "dark" : "light",
@@ -104,6 +106,13 @@ export async function open(
     await page.context().route("**/groupvit-worker.js", async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, body: `${worker}\n${await response.text()}` });
+    });
+  }
+  if (!isolated) {
+    await page.route(address, async (route) => {
+      const response = await route.fetch();
+      const headers = Object.entries(response.headers()).filter(([name]) => !/^cross-/.test(name));
+      await route.fulfill({ response, headers: Object.fromEntries(headers) });
     });
   }
   await page.goto(address + hash);
@@ -168,8 +177,8 @@ export async function atRest(page: Page): Promise<void> {
 }
 
 /** What screen readers are told of the result. */
-export function announced(page: Page): Promise<string> {
-  return page.locator("footer [role=status]").innerText();
+export async function announced(page: Page): Promise<string> {
+  return (await page.locator("footer [role=status]").textContent()) ?? "";
 }
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");

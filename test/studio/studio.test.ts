@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -46,18 +47,37 @@ describe("the studio", () => {
       if (!url.startsWith(studio.address) && !/^(blob|data):/.test(url)) elsewhere.push(url);
     });
     await atRest(page);
-    expect(await page.locator("footer").innerText()).toMatch(/WebAssembly|WebGPU/);
-    expect(await page.locator("footer").innerText()).toMatch(/encoded in \d+ ms/);
-    expect(await page.locator("footer").innerText()).toMatch(/labelled in \d+ ms/);
+    expect(await page.locator("footer").textContent()).toMatch(/WebAssembly|WebGPU/);
+    expect(await page.locator("footer").textContent()).toMatch(/encoded in \d+ ms/);
+    expect(await page.locator("footer").textContent()).toMatch(/labelled in \d+ ms/);
     expect(await announced(page)).toMatch(/ percent/);
     expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
     expect(elsewhere).toEqual([]);
     await page.close();
   }, 600_000);
 
+  it("loads less than 6 MB compressed, the model apart, as docs/studio.md states", async () => {
+    const before = studio.requests.length;
+    const page = await open(studio);
+    await atRest(page);
+    await page.close();
+    const paths = new Set(studio.requests.slice(before).map(({ path }) => path.slice(1)));
+    const files = [...paths].filter((path) => !path.includes("/models/"));
+    expect(files.filter((path) => path.endsWith(".wasm"))).toHaveLength(1);
+    let bytes = 0;
+    for (const path of files) {
+      const file = readFileSync(join(studio.folder, path || "index.html"));
+      bytes += path.endsWith(".jpg") ? file.length : gzipSync(file).length;
+    }
+    expect(bytes).toBeLessThan(6_000_000);
+    const docs = readFileSync(new URL("../../docs/studio.md", import.meta.url), "utf8");
+    const stated = Number(/\*\*([\d,]+) kB\*\*/.exec(docs)?.[1]?.replaceAll(",", ""));
+    expect(Math.abs(stated / (bytes / 1000) - 1)).toBeLessThan(0.01);
+  }, 600_000);
+
   it("relabels as you type without encoding again; undo, redo and the link follow", async () => {
     const page = await openWithModel(studio, model);
-    const encoded = () => page.locator("footer span", { hasText: "encoded in" }).innerText();
+    const encoded = () => page.locator("footer span", { hasText: "encoded in" }).textContent();
     const before = await encoded();
     await page.locator("#words-a").selectText();
     await page.locator("#words-a").pressSequentially("forest, lake", { delay: 30 });
@@ -98,10 +118,10 @@ describe("the studio", () => {
     await page.mouse.move(frame.x + 0.3 * frame.width, frame.y + 0.35 * frame.height);
     const verdict = page.locator(".verdict");
     await verdict.waitFor();
-    expect(await verdict.innerText()).toMatch(/ ahead of /);
+    expect(await verdict.textContent()).toMatch(/ ahead of /);
     expect(await page.locator(".scores tbody tr").count()).toBe(5);
     const chips = await page.locator(".chip .name").allInnerTexts();
-    expect(chips).toContain(await page.locator(".verdict strong").innerText());
+    expect(chips).toContain(await page.locator(".verdict strong").textContent());
     await page.mouse.move(2, 2);
     await verdict.waitFor({ state: "detached" });
 
@@ -110,7 +130,7 @@ describe("the studio", () => {
     await page.locator(".frame").focus();
     await page.keyboard.press("ArrowLeft");
     await verdict.waitFor();
-    expect(await verdict.innerText()).toMatch(/threshold/);
+    expect(await verdict.textContent()).toMatch(/threshold/);
     await page.close();
   }, 600_000);
 
@@ -140,10 +160,10 @@ describe("the studio", () => {
     await page.getByRole("radio", { name: "First groups" }).check();
     await page.locator(".from button").first().click();
     const hint = page.locator("#groups-title >> xpath=../../p");
-    await expect.poll(() => hint.innerText()).toMatch(/goes to segment \d+/);
+    await expect.poll(() => hint.textContent()).toMatch(/goes to segment \d+/);
     await page.getByRole("radio", { name: "Last groups" }).check();
     await page.locator(".to").first().click();
-    await expect.poll(() => hint.innerText()).toMatch(/Segment \d+.* made of \d+ first groups/);
+    await expect.poll(() => hint.textContent()).toMatch(/Segment \d+.* made of \d+ first groups/);
     await page.getByRole("radio", { name: "Words", exact: true }).first().check();
     await page.getByLabel("Compare two").check();
     await page.getByLabel("Words B").fill("forest, roof");
@@ -239,7 +259,7 @@ describe("the studio", () => {
     const alert = page.getByRole("alert");
     const fails = async (message: RegExp) => {
       await alert.waitFor();
-      expect(await alert.innerText()).toMatch(message);
+      expect(await alert.textContent()).toMatch(message);
       await page.getByRole("button", { name: "Dismiss" }).click();
     };
     await openPicture(page, "notes.txt", Buffer.from("no picture at all"));
@@ -274,7 +294,7 @@ describe("the studio", () => {
       'throw new RangeError("WebAssembly.instantiate(): Out of memory"); };';
     const poor = await open(studio, { worker: trap });
     await poor.getByRole("alert").waitFor();
-    expect(await poor.getByRole("alert").innerText()).toMatch(/out of memory/);
+    expect(await poor.getByRole("alert").textContent()).toMatch(/out of memory/);
     await poor.close();
   }, 600_000);
 
@@ -284,7 +304,7 @@ describe("the studio", () => {
     const focused = () =>
       page.evaluate(() => {
         const at = document.activeElement as HTMLElement;
-        return at.getAttribute("aria-label") ?? at.innerText ?? at.tagName;
+        return at.getAttribute("aria-label") ?? at.textContent ?? at.tagName;
       });
     const tabTo = async (name: RegExp) => {
       for (let i = 0; i < 60; i++) {
