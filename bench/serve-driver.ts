@@ -1,6 +1,6 @@
 // The second process of the service's benchmark: clients that ask without a pause, or, as what they are
 // compared with, one engine that does the same work without a service. Prints one line of JSON.
-// serve-driver clients URL PICTURE CONNECTIONS SECONDS | serve-driver engine PICTURE SECONDS
+// serve-driver clients URL PICTURE CONNECTIONS SECONDS | serve-driver engine PICTURE SECONDS [MODEL]
 
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -80,9 +80,13 @@ async function clients(
 }
 
 /** What one engine with one thread does, from the picture file to the JSON. */
-async function engine(picture: Uint8Array, seconds: number): Promise<{ rate: number }> {
+async function engine(
+  picture: Uint8Array,
+  seconds: number,
+  source: string | undefined,
+): Promise<{ rate: number }> {
   const { GroupViT, reportPicture } = await built<typeof import("../src/index.js")>("index");
-  const model = await GroupViT.load(undefined, { threads: 1 });
+  const model = await GroupViT.load(source, { threads: 1 });
   const segmentOnce = async () => {
     const result = await (await model.encode(picture)).segment(WORDS);
     return JSON.stringify(reportPicture("picture", result, result.scores, null));
@@ -99,7 +103,7 @@ async function engine(picture: Uint8Array, seconds: number): Promise<{ rate: num
 const [mode, ...rest] = process.argv.slice(2);
 const report =
   mode === "engine"
-    ? await engine(await readFile(rest[0]!), Number(rest[1]))
+    ? await engine(await readFile(rest[0]!), Number(rest[1]), rest[2])
     : await clients(rest[0]!, await readFile(rest[1]!), Number(rest[2]), Number(rest[3]));
 console.log(JSON.stringify(report));
 process.exit(0);

@@ -48,9 +48,15 @@ const driver = (...args: (string | number)[]) =>
     ...args.map(String),
   ]);
 
-/** Pictures a second that so many engines do together. */
-async function enginesAlone(count: number, picture: string, seconds: number): Promise<number> {
-  const engines = Array.from({ length: count }, () => driver("engine", picture, seconds));
+/** Pictures a second that so many engines do together; of the bundled model, if none is named. */
+async function enginesAlone(
+  count: number,
+  picture: string,
+  seconds: number,
+  model: string | undefined,
+): Promise<number> {
+  const args = ["engine", picture, seconds, ...(model === undefined ? [] : [model])];
+  const engines = Array.from({ length: count }, () => driver(...args));
   for (const { line } of engines) await line();
   for (const { child } of engines) child.stdin?.write("go\n");
   const reports = await Promise.all(engines.map(({ line }) => line()));
@@ -67,27 +73,40 @@ async function loopDelay(url: string): Promise<number> {
 
 export async function benchServe(context: BenchContext): Promise<Row[]> {
   if (!isBuilt("the service")) return [];
-  const seconds = context.quick ? 3 : 15;
+  const bundled = await benchModel(context, "bundled model", undefined, CONNECTIONS);
+  // A picture takes so long here that the service's own work hardly counts.
+  const published = await benchModel(context, "published model", context.model, [64]);
+  return [...bundled, ...published];
+}
+
+async function benchModel(
+  context: BenchContext,
+  title: string,
+  model: string | undefined,
+  connections: readonly number[],
+): Promise<Row[]> {
+  const seconds = (context.quick ? 3 : 15) * (model === undefined ? 1 : 3);
   const cores = availableParallelism();
   const picture = await pictureFile(context.folder);
   const { child, line } = start([
     COMMAND,
     ...["serve", "--port", "0", "--processes", String(cores), "--queue", String(QUEUE)],
     ...["--log-level", "error", "--state", join(context.folder, "state")],
+    ...(model === undefined ? [] : ["--model", model]),
   ]);
   try {
     const url = /http:\S+/.exec(await line())?.[0] ?? "";
     const turns: Record<string, Turn[]> = {};
-    const names = CONNECTIONS.map((n) => `${n} ${n === 1 ? "connection" : "connections"}`);
+    const names = connections.map((n) => `${n} ${n === 1 ? "connection" : "connections"}`);
     const alone = `its ${cores} engines without a service`;
     const cases: Record<string, () => Promise<number>> = {
-      [alone]: async () => 1000 / (await enginesAlone(cores, picture, seconds)),
+      [alone]: async () => 1000 / (await enginesAlone(cores, picture, seconds, model)),
     };
     for (const [i, name] of names.entries()) {
       cases[name] = async () => {
         await loopDelay(url);
         const report = JSON.parse(
-          await driver("clients", url, picture, CONNECTIONS[i] ?? 1, seconds).line(),
+          await driver("clients", url, picture, connections[i] ?? 1, seconds).line(),
         ) as ClientReport;
         turns[name] ??= [];
         turns[name].push({ ...report, delay: await loopDelay(url) });
@@ -95,7 +114,7 @@ export async function benchServe(context: BenchContext): Promise<Row[]> {
       };
     }
     const times = await takeTurns(cases, Math.min(context.rounds, 3), context.budget);
-    const group = `groupvit serve: ${cores} engines, a queue of ${QUEUE}, 640 x 480 JPEG, 20 words, bundled model`;
+    const group = `groupvit serve: ${cores} engines, a queue of ${QUEUE}, 640 x 480 JPEG, 20 words, ${title}`;
     return Object.entries(times).map(([name, own]) => {
       const row = rateRow(group, name, "pictures/s", own, { note: noteOf(turns[name]) });
       const shares = own.map((time, round) => (times[alone]?.[round] ?? time) / time);
