@@ -26,6 +26,7 @@ const NPM_PACKAGES = [
   "emojibase-data@17.0.0",
 ];
 const DEBIAN_PACKAGES = [
+  "openclipart-svg",
   "tuxpaint-stamps-default",
   "tuxpaint-data",
   "mate-backgrounds",

@@ -149,7 +149,8 @@ function textureOf(chunks: readonly Uint8Array[], cutout: Cutout, level: number)
 function drawCutout(random: Random, entry: NounEntry, difficulty: number): Cutout {
   const photo = entry.photos !== null && random.uniform() < (entry.coloured === null ? 0.7 : 0.3);
   let pool = photo ? entry.photos : entry.coloured;
-  const plain = 0.1 + 0.3 * difficulty;
+  // One-coloured icons are three quarters of all drawings and differ most: shapes are learnt from them.
+  const plain = 0.3 + 0.2 * difficulty;
   if (!photo && entry.plain !== null && (pool === null || random.uniform() < plain))
     pool = entry.plain;
   pool ??= entry.plain ?? entry.photos!;
@@ -277,11 +278,13 @@ function drawObject(
     const opacity = 0.25 + 0.35 * random.uniform();
     paintFlat(canvas, soft, channels, shape, affine, bounds, [0, 0, 0], 0, 255, opacity, 0);
   }
-  if (!faithful && random.uniform() < 0.12) {
-    // A rim like a sticker's: whatever a coarse copy touches at all.
+  if (!faithful && random.uniform() < 0.22) {
+    // A rim like a sticker's or a comic's: whatever a coarse copy touches at all.
     const coarse = textureOf(catalogue.chunks, cutout, level + 2);
     const { affine, bounds } = spot(coarse);
-    const rim: Colour = random.uniform() < 0.6 ? [250, 250, 250] : anyColour(random);
+    const kind = random.uniform();
+    const rim: Colour =
+      kind < 0.4 ? [250, 250, 250] : kind < 0.75 ? [20, 20, 20] : anyColour(random);
     paintFlat(canvas, coarse, channels, shape, affine, bounds, rim, 24, 80, 1, 0);
   }
   const { affine, bounds } = spot(texture);
@@ -298,10 +301,10 @@ function drawObject(
     } else {
       const photo = cutout.style === "photo";
       const hue =
-        kind < (photo ? 0.12 : 0.25)
+        kind < (photo ? 0.15 : 0.35)
           ? random.uniform() * 2 * Math.PI
           : (random.uniform() - 0.5) * (photo ? 0.2 : 0.45);
-      const saturation = random.uniform() < 0.07 ? 0 : 0.6 + 0.8 * random.uniform();
+      const saturation = random.uniform() < 0.12 ? 0 : 0.6 + 0.8 * random.uniform();
       const contrast = 0.7 + 0.5 * random.uniform();
       const map = colourMap(hue, saturation, contrast, (random.uniform() - 0.5) * 70);
       paintColour(canvas, texture, affine, bounds, map, owner);

@@ -29,7 +29,7 @@ const BACKGROUND_SIDE = 384;
 /** Entries of one file of the cache. */
 const CHUNK = 2000;
 /** Raised whenever what the files hold changes, so that old caches are not read. */
-const FORMAT = 5;
+const FORMAT = 6;
 
 /**
  * What the bytes of a pixel mean: `rgba` is premultiplied colour and coverage; `plain` is two
@@ -140,8 +140,9 @@ interface Raster {
 
 async function decode(body: Source["body"], side: number): Promise<Raster> {
   const input = "svg" in body ? Buffer.from(body.svg) : body.file;
-  let density = 72;
-  // Without a view box only the page grows with the density, not what is drawn on it.
+  // Without a view box only the page grows with the density, not what is drawn on it; 96 is what holds a drawing
+  // whose page is given in points.
+  let density = 96;
   const scalable =
     "svg" in body ||
     (body.file.endsWith(".svg") && /viewBox=/.test(readFileSync(body.file, "utf8")));

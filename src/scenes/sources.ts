@@ -6,6 +6,7 @@ import { basename, extname, join } from "node:path";
 import { InputError } from "../errors.js";
 import { fnv1a } from "../random.js";
 import { classIndex, classOfEmoji, classOfText, plainText } from "./classes.js";
+import { OPENCLIPART_LINES } from "./data/openclipart.js";
 import { REJECTED_NOUNS, REJECTED_WORDS } from "./stop-words.js";
 import { type NounBook, readNounBook } from "./wordnet.js";
 
@@ -241,6 +242,7 @@ function folders(root: string) {
     openmoji: join(modules, "openmoji"),
     emojibase: join(modules, "emojibase-data", "en", "data.json"),
     wordnet: join(share, "wordnet"),
+    openclipart: join(share, "openclipart", "svg"),
     stamps: [join(share, "tuxpaint", "stamps")],
     templates: join(share, "tuxpaint", "templates"),
     mate: join(share, "backgrounds", "mate"),
@@ -480,6 +482,24 @@ function readStamps(root: string, book: NounBook): Source[] {
   return cutouts;
 }
 
+function readOpenclipart(root: string): Source[] {
+  const folder = folders(root).openclipart;
+  return OPENCLIPART_LINES.trim()
+    .split("\n")
+    .map((line) => line.split("|") as [string, string])
+    .map(([path, noun]) => ({
+      id: `openclipart/${path}`,
+      set: "openclipart",
+      style: "drawing" as const,
+      split: "train" as const,
+      noun,
+      person: false,
+      colour: true,
+      licence: "public domain",
+      body: { file: join(folder, `${path}.svg`) },
+    }));
+}
+
 /** Photographs without any of the 158 classes in them, reviewed by eye, and what they show. */
 const BACKGROUND_NOUNS: Record<string, string | null> = {
   "burnt_bark.jpg": "bark",
@@ -526,7 +546,12 @@ function readBackgrounds(root: string): BackgroundSource[] {
  */
 export function readSources(root: string): Sources {
   const places = folders(root);
-  for (const file of [places.emojibase, join(places.iconify, "collections.json"), places.wordnet]) {
+  for (const file of [
+    places.emojibase,
+    join(places.iconify, "collections.json"),
+    places.wordnet,
+    places.openclipart,
+  ]) {
     if (!existsSync(file)) {
       throw new InputError(`scene sources lack ${file}; run "node scripts/setup-scenes.mjs" first`);
     }
@@ -540,6 +565,7 @@ export function readSources(root: string): Sources {
     cutouts: [
       ...icons.cutouts,
       ...readFluent3d(root, book, entries),
+      ...readOpenclipart(root),
       ...stamps,
       ...readOpenmoji(root, book, byLabel),
     ],
@@ -552,6 +578,13 @@ export function readSources(root: string): Sources {
         author: "Microsoft",
         url: "https://github.com/microsoft/fluentui-emoji",
         licence: "MIT",
+      },
+      {
+        set: "openclipart",
+        title: "Open Clip Art Library 0.18",
+        author: "its contributors",
+        url: "https://openclipart.org",
+        licence: "public domain",
       },
       {
         set: "tuxpaint",

@@ -37,12 +37,12 @@ describe("a training configuration", () => {
     [{ ...MINIMAL, epochs: 3 }, /steps is 10: give either steps or epochs/],
     [{ ...MINIMAL, textTokens: 78 }, /textTokens is 78; it must be at most/],
     [{ ...MINIMAL, mosaics: [1, 3] }, /mosaics is 3; it must divide the picture's 14 patches/],
-    [{ ...MINIMAL, mosaics: [7] }, /mosaics is 7; .* and the patch's 16 pixels/],
     [{ ...MINIMAL, mosaics: [2], batch: 6 }, /batch is 6; it must be a multiple of the 4 samples/],
     [
       { ...MINIMAL, mosaics: [2], microBatch: 2 },
       /microBatch is 2; it must be a multiple of the 4/,
     ],
+    [{ ...MINIMAL, mosaics: [2, 1], batch: 4 }, /batch is 4; it must give each step two samples/],
     [{ ...MINIMAL, positionWindow: 2 }, /positionWindow is 2: .*<=1/],
     ["{", /not JSON/],
   ])("names the wrong field, its value and what is allowed: %j", (input, message) => {

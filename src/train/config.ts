@@ -192,7 +192,7 @@ const schema = z
     promptsMatch: z.enum(["picture", "segments"]).default("picture"),
     /**
      * Samples side by side along each side of a picture, one entry a step, over and over; 1: one sample a
-     * picture (the paper).
+     * picture (the paper). Every step has as many pictures; `batch` counts the samples of the largest mosaic.
      */
     mosaics: z.array(whole(1, 64)).min(1).max(64).default([1]),
     /** Smallest window of the field of positions that a step's pictures have; 1: all of it (the paper). */
@@ -275,24 +275,65 @@ function checkTogether(config: z.output<typeof schema>): void {
     const most = text.maxPositionEmbeddings;
     throw wrong("textTokens", config.textTokens, `be at most maxPositionEmbeddings ${most}`);
   }
-  if (config.data.kind === "scenes" && (vision.imageSize < 32 || vision.imageSize > 512)) {
-    throw wrong("model.vision.imageSize", vision.imageSize, "be from 32 to 512 for scenes");
-  }
   const patches = vision.imageSize / vision.patchSize;
   for (const side of config.mosaics) {
-    if (patches % side !== 0 || vision.patchSize % side !== 0) {
-      const must = `divide the picture's ${patches} patches a side and the patch's ${vision.patchSize} pixels`;
-      throw wrong("mosaics", side, must);
-    }
-    for (const [field, value] of [
-      ["batch", config.batch],
-      ["microBatch", config.microBatch ?? config.batch],
-    ] as const) {
-      if (value % side ** 2 === 0) continue;
-      throw wrong(field, value, `be a multiple of the ${side ** 2} samples of a mosaic`);
+    if (patches % side !== 0) {
+      throw wrong("mosaics", side, `divide the picture's ${patches} patches a side`);
     }
   }
+  const largest = Math.max(...config.mosaics);
+  if (
+    config.data.kind === "scenes" &&
+    (vision.imageSize / largest < 32 || vision.imageSize > 512)
+  ) {
+    const must = "be at most 512 for scenes, and give each sample of a mosaic 32 pixels a side";
+    throw wrong("model.vision.imageSize", vision.imageSize, must);
+  }
+  for (const [field, value] of [
+    ["batch", config.batch],
+    ["microBatch", config.microBatch ?? config.batch],
+  ] as const) {
+    if (value % largest ** 2 === 0) continue;
+    throw wrong(field, value, `be a multiple of the ${largest ** 2} samples of a mosaic`);
+  }
+  const smallest = Math.min(...config.mosaics);
+  if (samplesOf(config, smallest).batch < 2) {
+    const must = `give each step two samples; those with ${smallest} along a side would have one`;
+    throw wrong("batch", config.batch, must);
+  }
   if (config.data.augment !== false) augmentConfig(config.data.augment);
+}
+
+/** Samples of a step whose pictures are mosaics of `side` times `side`, and of a pass through the towers. */
+export function samplesOf(
+  {
+    batch,
+    microBatch = batch,
+    mosaics,
+  }: Pick<z.output<typeof schema>, "batch" | "microBatch" | "mosaics">,
+  side: number,
+): { batch: number; microBatch: number } {
+  const share = side ** 2 / Math.max(...mosaics) ** 2;
+  return { batch: batch * share, microBatch: microBatch * share };
+}
+
+/** What the steps from batch `number` on take in turns: their samples, and the side of each in pixels. */
+export function turnsFrom(
+  config: Pick<TrainConfig, "batch" | "microBatch" | "mosaics" | "model">,
+  number: number,
+): { batch: number; size: number }[] {
+  const { mosaics, model } = config;
+  return mosaics.map((_, turn) => {
+    const side = mosaics[(number + turn) % mosaics.length]!;
+    return { batch: samplesOf(config, side).batch, size: model.vision.imageSize / side };
+  });
+}
+
+/** Samples of a step, over all turns. */
+export function meanSamples(config: Pick<TrainConfig, "batch" | "microBatch" | "mosaics">): number {
+  const { mosaics } = config;
+  const total = mosaics.reduce((sum, side) => sum + samplesOf(config, side).batch, 0);
+  return total / mosaics.length;
 }
 
 function wrong(field: string, value: unknown, must: string): ConfigError {

@@ -4,16 +4,17 @@ import { parentPort, workerData } from "node:worker_threads";
 import { drawer } from "./draw.js";
 import type { DrawReply, DrawRequest, DrawStart } from "./drawn-stream.js";
 
-const { config, patches, perSample } = workerData as DrawStart;
+const { config, patches } = workerData as DrawStart;
 const draw = drawer(config);
 
-parentPort!.on("message", ({ task, first, count, place }: DrawRequest) => {
+parentPort!.on("message", ({ task, first, count, size, place }: DrawRequest) => {
   let reply: DrawReply;
   try {
     const texts: DrawReply["texts"] = [];
     for (let i = 0; i < count; i++) {
-      const sample = draw(first + i);
-      new Float32Array(patches, (place + i) * perSample * 4, perSample).set(sample.patches);
+      const sample = draw(first + i, size);
+      const { length } = sample.patches;
+      new Float32Array(patches, (place + i * length) * 4, length).set(sample.patches);
       texts.push({ caption: sample.caption, prompts: sample.prompts, nouns: sample.nouns });
     }
     reply = { task, texts };

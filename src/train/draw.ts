@@ -16,8 +16,7 @@ export interface DrawConfig {
     | { kind: "scenes"; cutouts: Cutouts; difficulty: { max: number; rampScenes: number } }
     | { kind: "shapes" };
   seed: number;
-  /** Side of a picture and of a patch in pixels. */
-  size: number;
+  /** Side of a patch in pixels. */
   patch: number;
   /** `false` leaves pictures as they are drawn. */
   augment: ResolvedAugmentConfig | false;
@@ -39,13 +38,13 @@ interface DrawnSample {
 /** Shapes in one picture; with more, they are too small for coarse patches. */
 const MOST_SHAPES = 2;
 
-/** Makes the function that draws sample `index`. */
-export function drawer(config: DrawConfig): (index: number) => DrawnSample {
-  const { seed, size, patch } = config;
+/** Makes the function that draws sample `index`, `size` pixels a side. */
+export function drawer(config: DrawConfig): (index: number, size: number) => DrawnSample {
+  const { seed } = config;
   const tokenizer = loadTokenizer({ kind: "authors", contextLength: config.textTokens });
   const draw = pictureDrawer(config);
-  return (index) => {
-    const { picture, caption, nouns } = draw(index);
+  return (index, size) => {
+    const { picture, caption, nouns } = draw(index, size);
     const random = new Random(`${seed}/${index}/prompts`);
     const prompted = samplePrompts(
       cleanNouns(nouns),
@@ -55,7 +54,7 @@ export function drawer(config: DrawConfig): (index: number) => DrawnSample {
       random,
     );
     return {
-      patches: patchesOf(picture, config, new Random(`${seed}/${index}/augment`), size, patch),
+      patches: patchesOf(picture, config, new Random(`${seed}/${index}/augment`), size),
       caption: tokenizer.encode(caption),
       prompts: prompted.texts.map((prompt) => tokenizer.encode(prompt)),
       nouns: prompted.nouns,
@@ -65,12 +64,12 @@ export function drawer(config: DrawConfig): (index: number) => DrawnSample {
 
 type Drawing = { picture: Picture; caption: string; nouns: readonly string[] };
 
-function pictureDrawer({ source, seed, size }: DrawConfig): (index: number) => Drawing {
+function pictureDrawer({ source, seed }: DrawConfig): (index: number, size: number) => Drawing {
   if (source.kind === "shapes")
-    return (index) => shapesAt(index, { seed, size, most: MOST_SHAPES });
+    return (index, size) => shapesAt(index, { seed, size, most: MOST_SHAPES });
   const catalogue = makeCatalogue(source.cutouts);
   const { max, rampScenes } = source.difficulty;
-  return (index) => {
+  return (index, size) => {
     const ramp = rampScenes === 0 ? 1 : Math.min(1, index / rampScenes);
     const uniform = new Random(`${seed}/${index}/difficulty`).uniform();
     return sceneAt(seed, index, catalogue, { size, difficulty: Math.min(max, uniform * ramp) });
@@ -79,14 +78,13 @@ function pictureDrawer({ source, seed, size }: DrawConfig): (index: number) => D
 
 function patchesOf(
   picture: Picture,
-  config: DrawConfig,
+  { augment: how, patch }: DrawConfig,
   random: Random,
   size: number,
-  patch: number,
 ): Float32Array {
-  if (config.augment === false) {
+  if (how === false) {
     return toPatches(picture, IMAGENET_MEAN, IMAGENET_STD, patch).patches;
   }
-  const pixels = augment(picture, size, config.augment, random); // [3, size, size]
+  const pixels = augment(picture, size, how, random); // [3, size, size]
   return patchesFromPixels(pixels, [1, 3, size, size], patch).patches;
 }

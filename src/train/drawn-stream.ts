@@ -12,8 +12,6 @@ export interface DrawStart {
   config: DrawConfig;
   /** Shared memory for the patches of all batches in work. */
   patches: SharedArrayBuffer;
-  /** Floats of one sample's patches. */
-  perSample: number;
 }
 
 export interface DrawRequest {
@@ -21,7 +19,9 @@ export interface DrawRequest {
   /** Number of the first sample, and how many follow it. */
   first: number;
   count: number;
-  /** Where in the shared memory the first one goes, in samples. */
+  /** Their side in pixels. */
+  size: number;
+  /** Where in the shared memory the first one goes, in floats. */
   place: number;
 }
 
@@ -36,54 +36,62 @@ const AHEAD = 2;
 /** Samples that a thread takes at a time. */
 const PIECE = 16;
 
-export interface DrawnStreamOptions {
+/** What one batch consists of. */
+interface DrawnBatch {
   batch: number;
-  /** Samples of each batch that are drawn. */
+  /** Samples of the batch that are drawn. */
   share: Share;
+  /** Side of a sample in pixels. */
+  size: number;
+}
+
+export interface DrawnStreamOptions {
+  /** Taken in turns. */
+  batches: readonly DrawnBatch[];
   /** 0 draws in this thread, when asked. */
   workers: number;
   /** Number of the first sample. */
   start: number;
 }
 
+/** Floats of the samples that are drawn. */
+function floatsOf({ share, size }: DrawnBatch): number {
+  return share.count * perSample(size);
+}
+
+function perSample(size: number): number {
+  return size * size * 3;
+}
+
 /** The stream; its positions are `{ index }`, the number of the next sample. */
 export function drawnStream(
   config: DrawConfig,
-  { batch, share, workers, start }: DrawnStreamOptions,
+  { batches, workers, start }: DrawnStreamOptions,
 ): BatchStream {
-  const perSample = config.size * config.size * 3;
-  const shape = { batch, share, perSample };
   return workers === 0
-    ? drawHere(config, shape, start)
-    : drawInThreads(config, shape, start, workers);
+    ? drawHere(config, batches, start)
+    : drawInThreads(config, batches, start, workers);
 }
 
-interface Shape {
-  batch: number;
-  share: Share;
-  perSample: number;
-}
-
-function drawHere(
-  config: DrawConfig,
-  { batch, share, perSample }: Shape,
-  start: number,
-): BatchStream {
+function drawHere(config: DrawConfig, batches: readonly DrawnBatch[], start: number): BatchStream {
   const draw = drawer(config);
-  const patches = new Float32Array(share.count * perSample);
+  const patches = new Float32Array(Math.max(...batches.map(floatsOf)));
   let index = start;
+  let number = 0;
   return {
     async next() {
+      const turn = batches[number++ % batches.length]!;
+      const { batch, share, size } = turn;
       const result: StreamBatch = {
-        patches,
+        patches: patches.subarray(0, floatsOf(turn)),
         captions: [],
         prompts: [],
         nouns: [],
         position: undefined,
       };
       for (let i = 0; i < share.count; i++) {
-        const sample = draw(index + share.start + i);
-        patches.set(sample.patches, i * perSample);
+        const sample = draw(index + share.start + i, size);
+        patches.set(sample.patches, i * perSample(size));
         result.captions.push(sample.caption);
         result.prompts.push(sample.prompts);
         result.nouns.push(sample.nouns);
@@ -97,12 +105,13 @@ function drawHere(
 
 function drawInThreads(
   config: DrawConfig,
-  { batch, share, perSample }: Shape,
+  batches: readonly DrawnBatch[],
   start: number,
   workers: number,
 ): BatchStream {
-  const shared = new SharedArrayBuffer(AHEAD * share.count * perSample * 4);
-  const workerData: DrawStart = { config, patches: shared, perSample };
+  const largest = Math.max(...batches.map(floatsOf));
+  const shared = new SharedArrayBuffer(AHEAD * largest * 4);
+  const workerData: DrawStart = { config, patches: shared };
   const waiting = new Map<
     number,
     { resolve: (reply: DrawReply) => void; reject: (error: Error) => void }
@@ -139,29 +148,33 @@ function drawInThreads(
     });
 
   let index = start;
-  let slot = 0;
+  let number = 0;
   const startBatch = () => {
-    const [first, place] = [index + share.start, slot * share.count];
+    const turn = batches[number % batches.length]!;
+    const { batch, share, size } = turn;
+    const place = (number % AHEAD) * largest;
+    const first = index + share.start;
+    number++;
     index += batch;
-    slot = (slot + 1) % AHEAD;
     const pieces: Promise<DrawReply>[] = [];
     for (let at = 0; at < share.count; at += PIECE) {
       const count = Math.min(PIECE, share.count - at);
-      pieces.push(send({ first: first + at, count, place: place + at }));
+      pieces.push(send({ first: first + at, count, size, place: place + at * perSample(size) }));
     }
     const done = Promise.all(pieces);
     // It may fail before anybody waits for it.
     done.catch(() => {});
-    return { place, end: index, done };
+    return { place, floats: floatsOf(turn), end: index, done };
   };
   const queue = Array.from({ length: AHEAD }, startBatch);
   // The engine takes no shared memory.
-  const patches = new Float32Array(share.count * perSample);
+  const memory = new Float32Array(largest);
   return {
     async next() {
-      const { place, end, done } = queue.shift()!;
+      const { place, floats, end, done } = queue.shift()!;
       const texts = (await done).flatMap((reply) => reply.texts);
-      patches.set(new Float32Array(shared, place * perSample * 4, share.count * perSample));
+      const patches = memory.subarray(0, floats);
+      patches.set(new Float32Array(shared, place * 4, floats));
       queue.push(startBatch());
       return {
         patches,

@@ -55,10 +55,9 @@ export interface TrainingGraphOptions {
    */
   promptsMatch?: "picture" | "segments";
   /**
-   * Beyond the paper: a picture is a mosaic of `mosaic` times `mosaic` samples side by side, made so much
-   * smaller, each with its own texts, which are compared with what the groups hold of its cell; samples beside
-   * it are among those it must not fit, so that segments cannot stand for the whole picture. 1, the paper: one
-   * sample a picture.
+   * Beyond the paper: a picture is a mosaic of `mosaic` times `mosaic` samples side by side, each with its own
+   * texts, which are compared with what the groups hold of its cell; samples beside it are among those it must
+   * not fit, so that segments cannot stand for the whole picture. 1, the paper: one sample a picture.
    */
   mosaic?: number;
   /**
@@ -207,7 +206,7 @@ function encodeImages(
   return { ctx, features: g.reshape(features, [samples, width]), usage, missing };
 }
 
-/** The input of samples, made smaller and put together to pictures: [pictures, patches, numbers in a patch]. */
+/** The input of samples, put together to pictures: [pictures, patches, numbers in a patch]. */
 function patchesOf(
   { vision }: GroupViTConfig,
   samples: number,
@@ -215,22 +214,15 @@ function patchesOf(
 ): Tensor {
   const { patchSize, numChannels } = vision;
   const grid = nativeGrid(vision);
-  const patches = g.input("patches", "f32", [samples, grid ** 2, patchSize ** 2 * numChannels]);
+  const inside = patchSize ** 2 * numChannels;
+  const inner = grid / side;
+  const patches = g.input("patches", "f32", [samples, inner ** 2, inside]);
   if (side === 1) return patches;
-  // Of squares of side * side patches, each becomes one patch, of the means of side * side pixels.
-  const [inner, part] = [grid / side, patchSize / side];
-  const pixels = g.reshape(patches, [
-    ...[samples, inner, side, inner, side],
-    ...[part, side, part, side, numChannels],
-  ]);
-  const sums = g.reduceSum(pixels, [6, 8], false);
-  const cells = g.reshape(g.multiply(sums, g.scalar(1 / side ** 2)), [
-    ...[samples / side ** 2, side, side],
-    ...[inner, side, inner, side, part, part, numChannels],
-  ]);
-  // Rows of pictures: of cells, of patches in them, of parts of patches, of pixels in those; columns likewise.
-  const rows = g.transpose(cells, [0, 1, 3, 2, 5, 4, 7, 6, 8, 9]);
-  return g.reshape(rows, [samples / side ** 2, grid ** 2, patchSize ** 2 * numChannels]);
+  const pictures = samples / side ** 2;
+  const cells = g.reshape(patches, [pictures, side, side, inner, inner, inside]);
+  // Rows of a picture: of its cells, of patches in them; columns likewise.
+  const rows = g.transpose(cells, [0, 1, 3, 2, 4, 5]);
+  return g.reshape(rows, [pictures, grid ** 2, inside]);
 }
 
 /** Position embeddings of the step's window. */

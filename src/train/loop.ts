@@ -20,14 +20,14 @@ import {
   saveCheckpoint,
   weightShapes,
 } from "./checkpoint.js";
-import type { TrainConfig } from "./config.js";
+import { samplesOf, type TrainConfig } from "./config.js";
 import { type Evaluation, type EvaluationSet, evaluate, openEvaluation } from "./evaluation.js";
 import { lockFolder } from "./lock.js";
 import { entropy, MetricsFile, type StepRecord } from "./metrics.js";
 import { modelCard } from "./model-card.js";
 import { stepNoise } from "./noise.js";
 import { runPage } from "./page.js";
-import { anyStops, type Share, shareOf, stateForAll } from "./parallel.js";
+import { anyStops, shareOf, stateForAll } from "./parallel.js";
 import { openRun, RUN_FILES, type RunMode } from "./run-folder.js";
 import { type Schedule, scheduleOf } from "./schedule.js";
 import { isTrainable } from "./start.js";
@@ -125,7 +125,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
 }
 
-/** A step for each entry of `mosaics`, equal ones shared; all change the same state. */
+/** A step for each turn of `mosaics`, equal ones shared; all change the same state. */
 async function createSteps(options: TrainOptions, state: RunState): Promise<TrainingStep[]> {
   const steps = new Map<number, TrainingStep>();
   const { mosaics } = options.config;
@@ -138,7 +138,8 @@ function createStep(
   mosaic: number,
   state: RunState,
 ): Promise<TrainingStep> {
-  const { batch, microBatch = batch, multiLabel, nounTargets, gumbel, dropPath } = config;
+  const { multiLabel, nounTargets, gumbel, dropPath } = config;
+  const { batch, microBatch } = samplesOf(config, mosaic);
   const { assignment, groupInformation, promptsMatch, positionWindow } = config;
   const { optimiser, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
@@ -181,7 +182,7 @@ async function prepare({
   ranks,
   ...options
 }: TrainOptions): Promise<Prepared> {
-  for (const side of config.mosaics) shareOf(config.batch, ranks, side ** 2);
+  for (const side of config.mosaics) shareOf(samplesOf(config, side).batch, ranks, side ** 2);
   const data = given ?? (await openData(config, ranks));
   const schedule = scheduleOf(config, data.samples);
   const { stopAfter = schedule.steps } = options;
@@ -214,7 +215,6 @@ class Run {
   private readonly notice: (text: string) => void;
   private readonly shapes: Map<string, number[]>;
   private readonly writes: boolean;
-  private readonly share: Share;
   private result?: StepMetrics;
   private metrics!: MetricsFile;
   private stream?: BatchStream;
@@ -237,7 +237,6 @@ class Run {
     this.config = options.config;
     this.folder = options.folder;
     this.writes = writes(options.ranks);
-    this.share = shareOf(this.config.batch, options.ranks);
     this.notice = options.onNotice ?? (() => {});
     this.shapes = weightShapes(this.config.model, this.config.multiLabel);
   }
@@ -248,7 +247,7 @@ class Run {
       this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
       await writeEvents(this.path("events"), this.metrics.records);
     }
-    this.stream = this.data.open(state.position);
+    this.stream = this.data.open(state.position, state.batches);
     while (state.step < this.stopAfter && !(await this.isStopped())) await this.oneStep();
 
     const { folder, schedule } = this;
@@ -297,16 +296,17 @@ class Run {
   private async oneStep(): Promise<void> {
     const { config, state } = this;
     const started = performance.now();
-    const batch = await this.nextBatch();
+    const { batch, number } = await this.nextBatch();
     const dataReady = performance.now();
     const input = stepBatch(batch);
-    const { batch: size, seed } = config;
-    const step = this.steps[state.step % this.steps.length]!;
-    const noise = stepNoise(config.model, step.options, size, seed, state.step, this.share);
+    const step = this.steps[number % this.steps.length]!;
+    const { batch: size } = step.options;
+    const share = shareOf(size, this.options.ranks);
+    const noise = stepNoise(config.model, step.options, size, config.seed, state.step, share);
     const rate = this.schedule.rate(state.step);
     const result = await step.update(input, noise, rate);
     const ended = performance.now();
-    const fault = lossFault(result, config);
+    const fault = lossFault(result, step.options);
     this.result = result;
     if (fault !== undefined) return this.handleBadLoss(fault);
 
@@ -314,6 +314,7 @@ class Run {
     state.position = batch.position;
     if (!this.writes) return;
     const record = this.record(result, rate, batch, input.tokens, {
+      samples: size,
       data: (dataReady - started) / 1000,
       step: (ended - dataReady) / 1000,
     });
@@ -331,11 +332,11 @@ class Run {
   }
 
   /** The next batch that is not to be skipped. */
-  private async nextBatch(): Promise<StreamBatch> {
+  private async nextBatch(): Promise<{ batch: StreamBatch; number: number }> {
     for (;;) {
       const batch = await this.stream!.next();
       const number = this.state.batches++;
-      if (!this.state.skipped.includes(number)) return batch;
+      if (!this.state.skipped.includes(number)) return { batch, number };
     }
   }
 
@@ -344,7 +345,7 @@ class Run {
     lr: number,
     batch: StreamBatch,
     tokens: number,
-    seconds: { data: number; step: number },
+    cost: { samples: number; data: number; step: number },
   ): StepRecord {
     const scale = (name: string) => logitScaleFactor(this.state.weights.get(name)![0]!);
     const multiLabel = result.multiLabelLoss !== undefined;
@@ -363,9 +364,9 @@ class Run {
         : { group_information: result.groupInformation }),
       tokens,
       skipped_samples: Object.values(batch.skipped ?? {}).reduce((sum, n) => sum + n, 0),
-      samples_per_second: this.config.batch / (seconds.data + seconds.step),
-      data_seconds: seconds.data,
-      step_seconds: seconds.step,
+      samples_per_second: cost.samples / (cost.data + cost.step),
+      data_seconds: cost.data,
+      step_seconds: cost.step,
       ...(result.exchangeSeconds === undefined ? {} : { exchange_seconds: result.exchangeSeconds }),
       time: Date.now() / 1000,
     };
@@ -391,7 +392,7 @@ class Run {
     const restore = () => this.restore(fault);
     Object.assign(this.state, ranks ? await stateForAll(ranks, restore) : await restore());
     await this.stream!.close();
-    this.stream = this.data.open(this.state.position);
+    this.stream = this.data.open(this.state.position, this.state.batches);
   }
 
   /** Stops, or takes the state of the last checkpoint and leaves the batch out, as configured. */
@@ -559,7 +560,7 @@ function scoresOf({ miou, accuracy }: Scores): Scores {
 /** What is wrong with a step's result, or nothing. */
 function lossFault(
   { loss, gradientNorm }: StepMetrics,
-  { batch, multiLabel }: TrainConfig,
+  { batch, multiLabel }: Pick<TrainConfig, "batch" | "multiLabel">,
 ): string | undefined {
   if (!Number.isFinite(loss)) return `the loss became ${loss}`;
   if (!Number.isFinite(gradientNorm)) return `the gradient's norm became ${gradientNorm}`;

@@ -3,7 +3,7 @@
 
 import { cpus } from "node:os";
 import type { RunState, Scores } from "./checkpoint.js";
-import type { TrainConfig } from "./config.js";
+import { meanSamples, type TrainConfig } from "./config.js";
 import type { Evaluation } from "./evaluation.js";
 import type { StepRecord } from "./metrics.js";
 import type { TrainingData } from "./stream.js";
@@ -26,7 +26,7 @@ export function modelCard(content: ModelCardContent): string {
     (sum, { data_seconds, step_seconds }) => sum + data_seconds + step_seconds,
     0,
   );
-  const samples = state.step * config.batch;
+  const samples = state.step * meanSamples(config);
   const last = records.at(-1);
   const [cpu] = cpus();
   const threads = config.threads === undefined ? "the engine's choice of" : `${config.threads}`;
@@ -58,7 +58,7 @@ export function modelCard(content: ModelCardContent): string {
     "",
     "## Training",
     "",
-    `${state.step} steps of ${config.batch} pictures, ${count(parameters)} parameters. ` +
+    `${state.step} steps of ${count(meanSamples(config))} samples, ${count(parameters)} parameters. ` +
       (config.init === undefined ? "From scratch." : `From ${config.init} (${config.trainable}).`),
     `Cost: ${duration(seconds)} on ${cpu?.model.trim() ?? "an unknown processor"} with ${threads} threads.`,
     ...(last === undefined ? [] : [`Last loss: ${last.loss.toFixed(4)}.`]),

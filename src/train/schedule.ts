@@ -1,7 +1,7 @@
 // How the learning rate moves over a run, and how long the run is.
 
 import { ConfigError } from "../errors.js";
-import type { TrainConfig } from "./config.js";
+import { meanSamples, type TrainConfig } from "./config.js";
 
 /** A run's length and learning rate in steps; everything else is derived from the configuration. */
 export interface Schedule {
@@ -20,7 +20,10 @@ export interface Schedule {
  * @throws ConfigError where epochs are asked for and nobody knows how many samples one has
  */
 export function scheduleOf(
-  config: Pick<TrainConfig, "batch" | "epochs" | "optimiser" | "schedule" | "steps">,
+  config: Pick<
+    TrainConfig,
+    "batch" | "microBatch" | "mosaics" | "epochs" | "optimiser" | "schedule" | "steps"
+  >,
   samples: number | undefined,
 ): Schedule {
   const { optimiser, schedule, batch } = config;
@@ -32,7 +35,7 @@ export function scheduleOf(
           "has; give data.samples, or steps instead",
       );
     }
-    return Math.round((span.epochs * samples) / batch);
+    return Math.round((span.epochs * samples) / meanSamples(config));
   };
   const total = Math.max(
     1,

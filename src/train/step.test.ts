@@ -99,8 +99,7 @@ function makeBatch(
   });
   return {
     data: {
-      // Means of pixels, too, are of deviation 1.
-      patches: normals(batch * 16 * 48).map((x) => x * mosaic),
+      patches: normals(pictures * 16 * 48),
       ids: Int32Array.from({ length: rows * TOKENS }, () => random.integer(40)),
       tokens: TOKENS,
       ends: Int32Array.from({ length: rows }, () => random.integer(TOKENS)),
@@ -365,10 +364,10 @@ describe("the training step", () => {
       return ran.features!.data as Float32Array;
     };
     const inCells = await features(cells, 8, data.patches);
-    // The same, pixel by pixel: each picture of 16 x 16 has the means of 2 x 2 pixels of four samples.
+    // The same, pixel by pixel: each picture of 16 x 16 consists of four samples of 8 x 8.
     const byRows = new Float32Array(2 * 16 * 48);
-    const at = (y: number, x: number, c: number) =>
-      ((4 * (y >> 2) + (x >> 2)) * 16 + 4 * (y & 3) + (x & 3)) * 3 + c;
+    const at = (grid: number, y: number, x: number, c: number) =>
+      ((grid * (y >> 2) + (x >> 2)) * 16 + 4 * (y & 3) + (x & 3)) * 3 + c;
     for (let i = 0; i < byRows.length; i++) {
       const [picture, y, x, c] = [
         Math.floor(i / 768),
@@ -377,13 +376,7 @@ describe("the training step", () => {
         Math.floor(i / 256) % 3,
       ];
       const sample = 4 * picture + 2 * (y >> 3) + (x >> 3);
-      let sum = 0;
-      for (const dy of [0, 1]) {
-        for (const dx of [0, 1]) {
-          sum += data.patches[sample * 768 + at(2 * (y & 7) + dy, 2 * (x & 7) + dx, c)]!;
-        }
-      }
-      byRows[picture * 768 + at(y, x, c)] = sum / 4;
+      byRows[picture * 768 + at(4, y, x, c)] = data.patches[sample * 192 + at(2, y & 7, x & 7, c)]!;
     }
     const inPictures = await features(pictures, 2, byRows);
     const segments = 3;

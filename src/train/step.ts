@@ -50,7 +50,10 @@ export interface StepOptions extends TrainingGraphOptions {
 
 /** What one step learns from. */
 export interface StepBatch {
-  /** Normalised patches [share, patches, patch * patch * channels]; the share is the batch without ranks. */
+  /**
+   * Normalised patches [share, patches of a sample, patch * patch * channels]; the share is the batch without
+   * ranks, a sample a picture or a cell of a mosaic.
+   */
   patches: Float32Array;
   /** Token ids [batch * (1 + multiLabel), tokens], per picture its caption, then its prompts. */
   ids: Int32Array;
@@ -357,8 +360,8 @@ export class TrainingStep {
     const [first, pictures] = [start / cells, count / cells];
     const feeds: Feeds = {
       patches: {
-        shape: [count, grid, inside],
-        data: part(batch.patches, start, count, grid * inside),
+        shape: [count, grid / cells, inside],
+        data: part(batch.patches, start, count, (grid / cells) * inside),
       },
     };
     if ((options.positionWindow ?? 1) < 1) {

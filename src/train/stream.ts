@@ -4,7 +4,7 @@ import type { Ranks } from "../distribute/ranks.js";
 import { InputError } from "../errors.js";
 import { PROMPT_TEMPLATES } from "../input/prompts.js";
 import { loadCutouts, readAttributions } from "../scenes/cutouts.js";
-import type { TrainConfig } from "./config.js";
+import { type TrainConfig, turnsFrom } from "./config.js";
 import { augmentConfig, NO_AUGMENTATION } from "./data/augment.js";
 import { batches } from "./data/batches.js";
 import { pictureFolder } from "./data/folder.js";
@@ -22,7 +22,7 @@ import type { StepBatch } from "./step.js";
 export type StreamPosition = unknown;
 
 export interface StreamBatch {
-  /** Normalised [share, patches, patch * patch * 3]; valid until the next batch is asked for. */
+  /** Normalised [share, patches of a sample, patch * patch * 3]; valid until the next batch is asked for. */
   patches: Float32Array;
   /** Token ids, start and end included: [batch][length] and [batch][K][length]. */
   captions: number[][];
@@ -55,8 +55,8 @@ export interface TrainingData {
   credits: readonly DataCredit[];
   /** Samples of an epoch, where known. */
   samples: number | undefined;
-  /** Batches from the beginning, or after a position. */
-  open(position?: StreamPosition): BatchStream;
+  /** Batches from the beginning, or after a position; `number` of the first one, which decides its mosaic. */
+  open(position?: StreamPosition, number?: number): BatchStream;
 }
 
 /**
@@ -70,7 +70,7 @@ export async function openData(config: TrainConfig, ranks?: Ranks): Promise<Trai
   const all = (stream: BatchStream) => (ranks ? withAllTexts(stream, ranks) : stream);
   if (data.kind === "scenes" || data.kind === "shapes") {
     const drawn = drawnData(config, ranks);
-    return { ...drawn, open: (position) => all(drawn.open(position)) };
+    return { ...drawn, open: (position, number) => all(drawn.open(position, number)) };
   }
   const source: SampleSource =
     data.kind === "webdataset"
@@ -82,7 +82,7 @@ export async function openData(config: TrainConfig, ranks?: Ranks): Promise<Trai
     licence: data.licence ?? "as the data set states; not recorded in the configuration",
     credits: [],
     samples: data.kind === "webdataset" ? data.samples : samples,
-    open: (position) => all(loaderStream(config, source, position, ranks)),
+    open: (position, number = 0) => all(loaderStream(config, source, position, number, ranks)),
   };
 }
 
@@ -100,7 +100,6 @@ function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData 
           }
         : { kind: "shapes" },
     seed: config.seed,
-    size: model.vision.imageSize,
     patch: model.vision.patchSize,
     augment: data.augment === false ? false : augmentConfig(data.augment),
     templates: PROMPT_TEMPLATES[config.prompts],
@@ -115,10 +114,13 @@ function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData 
     licence: scenes ? "those of the drawings, listed below" : "none needed: drawn by this program",
     credits: scenes ? readAttributions(data.cutouts) : [],
     samples: data.samples,
-    open: (position) =>
+    open: (position, number = 0) =>
       drawnStream(draw, {
-        batch: config.batch,
-        share: shareOf(config.batch, ranks),
+        batches: turnsFrom(config, number).map(({ batch, size }) => ({
+          batch,
+          size,
+          share: shareOf(batch, ranks),
+        })),
         workers: config.dataWorkers,
         start: indexOf(position),
       }),
@@ -134,22 +136,30 @@ function indexOf(position: StreamPosition): number {
   );
 }
 
-/** Batches of a source through the loader, one ahead. */
+/** Batches of a source through the loader, one ahead; the cells of mosaics are made smaller here. */
 function loaderStream(
   config: TrainConfig,
   source: SampleSource,
   position: StreamPosition | undefined,
+  number: number,
   ranks: Ranks | undefined,
 ): BatchStream {
   const { data, model } = config;
   if (data.kind !== "webdataset" && data.kind !== "folder") throw new Error("nothing to load");
-  const load = ranks ? sharedBatches(shareOf(config.batch, ranks), ranks.exchange()) : batches;
+  const turns = turnsFrom(config, number);
+  const sizes = turns.map(({ batch }) => batch);
+  const load = ranks
+    ? sharedBatches(
+        sizes.map((batch) => shareOf(batch, ranks)),
+        ranks.exchange(),
+      )
+    : batches;
   const loader = load(
     {
       source,
       seed: config.seed,
       shuffleBuffer: data.shuffleBuffer,
-      batchSize: config.batch,
+      batchSize: sizes,
       size: model.vision.imageSize,
       layout: { patch: model.vision.patchSize },
       augment: data.augment === false ? NO_AUGMENTATION : data.augment,
@@ -170,14 +180,17 @@ function loaderStream(
     return next;
   };
   let ahead: ReturnType<typeof ask> | undefined;
+  let taken = 0;
   return {
     async next() {
       const result = await (ahead ?? ask());
       if (result.done) throw new Error("the loader ended");
       ahead = ask();
       const { pixels, captions, prompts, nouns, position: after, report } = result.value;
+      const { imageSize, patchSize } = model.vision;
+      const { size } = turns[taken++ % turns.length]!;
       return {
-        patches: pixels,
+        patches: shrinkPatches(pixels, patchSize, imageSize / patchSize, imageSize / size),
         captions,
         prompts,
         nouns,
@@ -190,6 +203,41 @@ function loaderStream(
       await loader.return(undefined);
     },
   };
+}
+
+/**
+ * Pictures made smaller by averaging squares of `factor` pixels.
+ *
+ * @param patches [pictures, grid * grid, patch * patch * 3]
+ * @returns [pictures, (grid / factor) ** 2, patch * patch * 3]
+ */
+export function shrinkPatches(
+  patches: Float32Array,
+  patch: number,
+  grid: number,
+  factor: number,
+): Float32Array {
+  if (factor === 1) return patches;
+  const [side, inner] = [grid * patch, grid / factor];
+  const small = new Float32Array(patches.length / factor ** 2);
+  const pictures = patches.length / (side * side * 3);
+  /** Where the red of a pixel lies. */
+  const place = (picture: number, cells: number, y: number, x: number): number => {
+    const cell = (picture * cells + Math.floor(y / patch)) * cells + Math.floor(x / patch);
+    return (cell * patch * patch + (y % patch) * patch + (x % patch)) * 3;
+  };
+  for (let picture = 0; picture < pictures; picture++) {
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        const from = place(picture, grid, y, x);
+        const to = place(picture, inner, Math.floor(y / factor), Math.floor(x / factor));
+        for (let channel = 0; channel < 3; channel++) {
+          small[to + channel]! += patches[from + channel]! / factor ** 2;
+        }
+      }
+    }
+  }
+  return small;
 }
 
 /** Token ids padded to the longest of the batch, of each picture its caption, then its prompts. */

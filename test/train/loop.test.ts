@@ -143,6 +143,37 @@ describe("a run", () => {
     await run("epochs in parts", input, { stopAfter: 2 });
     await run("epochs in parts", input);
     expect(lastCheckpoint("epochs in parts").equals(lastCheckpoint("epochs"))).toBe(true);
+    // Steps of 8 samples, four a picture, and of 2: five samples a step.
+    const mosaics = { ...input, mosaics: [2, 1] };
+    expect(await run("mosaics", mosaics)).toMatchObject({ step: 8, steps: 8 });
+    expect(readFileSync(join(at("mosaics"), "model", "README.md"), "utf8")).toContain(
+      "8 steps of 5 samples",
+    );
+    await run("mosaics in parts", mosaics, { stopAfter: 3 });
+    await run("mosaics in parts", mosaics);
+    expect(lastCheckpoint("mosaics in parts").equals(lastCheckpoint("mosaics"))).toBe(true);
+  });
+
+  it("draws the cells of mosaics in turns with whole pictures, and goes on with the right turn", async () => {
+    const input = { mosaics: [2, 1, 1], batch: 16 };
+    await run("cells", input);
+    // Of 16 samples, and of four.
+    const sizes = new Map<number, number[]>();
+    for (const { step, samples_per_second, data_seconds, step_seconds } of metrics("cells")) {
+      const samples = Math.round(samples_per_second * (data_seconds + step_seconds));
+      sizes.set(samples, [...(sizes.get(samples) ?? []), step]);
+    }
+    expect(sizes).toEqual(
+      new Map([
+        [16, [1, 4]],
+        [4, [2, 3, 5, 6]],
+      ]),
+    );
+    for (const stopAfter of [1, 2, 3, 5]) {
+      await run("cells in parts", input, { stopAfter });
+    }
+    await run("cells in parts", input);
+    expect(lastCheckpoint("cells in parts").equals(lastCheckpoint("cells"))).toBe(true);
   });
 
   it("passes a damaged checkpoint over", async () => {

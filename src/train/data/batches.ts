@@ -12,8 +12,8 @@ import { prepareInOrder } from "./workers.js";
 
 export interface BatchConfig extends OrderOptions {
   source: SampleSource;
-  /** Pictures a batch (of this rank). */
-  batchSize: number;
+  /** Pictures a batch (of this rank); several are taken in turns. */
+  batchSize: number | readonly number[];
   /** Side of the pictures in pixels. */
   size: number;
   /**
@@ -77,14 +77,20 @@ export interface TrainingBatch {
 
 const MAX_FAULTS = 100;
 
-export function checkedConfig(config: BatchConfig): { prepare: PrepareConfig; shape: number[] } {
+/** Settings with the sizes of batches as a list, and the shape of one sample. */
+export function checkedConfig(config: BatchConfig): {
+  prepare: PrepareConfig;
+  sizes: readonly number[];
+  shape: number[];
+} {
   const { batchSize, size, layout = "pixels", promptsPerCaption = 3 } = config;
+  const sizes = typeof batchSize === "number" ? [batchSize] : batchSize;
   const whole = (name: string, value: number, low: number, high: number): void => {
     if (!Number.isInteger(value) || value < low || value > high) {
       throw new ConfigError(`data ${name} ${value}: give a whole number from ${low} to ${high}`);
     }
   };
-  whole("batchSize", batchSize, 1, 65_536);
+  for (const count of sizes) whole("batchSize", count, 1, 65_536);
   whole("size", size, 8, 4096);
   whole("promptsPerCaption", promptsPerCaption, 0, 64);
   whole("workers", config.workers ?? 0, 0, 256);
@@ -101,10 +107,8 @@ export function checkedConfig(config: BatchConfig): { prepare: PrepareConfig; sh
     }
   }
   return {
-    shape:
-      patch === 0
-        ? [batchSize, 3, size, size]
-        : [batchSize, (size / patch) ** 2, patch * patch * 3],
+    sizes,
+    shape: patch === 0 ? [3, size, size] : [(size / patch) ** 2, patch * patch * 3],
     prepare: {
       size,
       augment: augmentConfig(config.augment),
@@ -136,8 +140,8 @@ export async function* batches(
   config: BatchConfig,
   position?: DataPosition,
 ): AsyncGenerator<TrainingBatch> {
-  const { prepare, shape } = checkedConfig(config);
-  const { source, batchSize, signal, seed, rank = 0, worldSize = 1 } = config;
+  const { prepare, sizes, shape } = checkedConfig(config);
+  const { source, signal, seed, rank = 0, worldSize = 1 } = config;
   const report: LoaderReport = { samples: 0, skipped: {}, shardFaults: [] };
   const ordered = orderedSamples(
     source,
@@ -155,12 +159,13 @@ export async function* batches(
     (sample) => `${seed}/${sample.epoch}/${sample.index * worldSize + rank}`,
     {
       workers: config.workers ?? Math.max(1, Math.floor(availableParallelism() / 2)),
-      prefetch: config.prefetch ?? Math.min(batchSize, 256),
+      prefetch: config.prefetch ?? Math.min(Math.max(...sizes), 256),
       signal,
     },
   );
-  const perSample = shape[1]! * shape[2]! * (shape[3] ?? 1);
-  let batch = emptyBatch(shape, report);
+  const perSample = product(shape);
+  let turn = 0;
+  let batch = emptyBatch([sizes[turn]!, ...shape], report);
   let epoch = position?.epoch ?? 0;
   // After resuming within an epoch its first part is unknown; only whole epochs can be judged empty.
   let usable = (position?.index ?? 0) > 0 ? 1 : 0;
@@ -186,14 +191,19 @@ export async function* batches(
     batch.prompts.push(result.prompts);
     batch.nouns.push(result.nouns);
     batch.samples.push({ key: sample.item.key, epoch: sample.epoch, index: sample.index });
-    if (batch.samples.length === batchSize) {
+    if (batch.samples.length === sizes[turn]) {
       yield { ...batch, position: sample.position() };
-      batch = emptyBatch(shape, report);
+      turn = (turn + 1) % sizes.length;
+      batch = emptyBatch([sizes[turn]!, ...shape], report);
     }
   }
 }
 
+function product(shape: readonly number[]): number {
+  return shape.reduce((total, side) => total * side, 1);
+}
+
 export function emptyBatch(shape: number[], report: LoaderReport): Omit<TrainingBatch, "position"> {
-  const pixels = new Float32Array(shape.reduce((product, side) => product * side, 1));
+  const pixels = new Float32Array(product(shape));
   return { pixels, shape: [...shape], captions: [], prompts: [], nouns: [], samples: [], report };
 }

@@ -29,20 +29,22 @@ const PREFETCH = 256;
 /**
  * Batches as `batches` gives them, of which this rank has the samples of its share: pixels and texts.
  *
+ * @param shares of each batch, taken in turns like the batches' sizes
  * @param exchange what each rank tells, in their order
  */
 export function sharedBatches(
-  share: Share,
+  shares: readonly Share[],
   exchange: (found: Found) => Promise<Found[]>,
 ): (config: BatchConfig, position?: DataPosition) => AsyncGenerator<TrainingBatch> {
   return async function* load(config, position) {
-    const { shape, prepare } = checkedConfig({ ...config, batchSize: share.count });
-    const { source, batchSize, seed } = config;
+    const { sizes, shape, prepare } = checkedConfig(config);
+    const { source, seed } = config;
     const report: LoaderReport = { samples: 0, skipped: {}, shardFaults: [] };
     const samples = orderedSamples(source, config, position, (fault) => {
       if (report.shardFaults.length < MAX_FAULTS) report.shardFaults.push(fault);
     });
-    const slots = Array.from({ length: Math.min(share.count, PREFETCH) }, (_, slot) => slot);
+    const most = Math.max(...shares.map(({ count }) => count));
+    const slots = Array.from({ length: Math.min(most, PREFETCH) }, (_, slot) => slot);
     const pool = startPool(prepare, config.workers ?? 1, slots.length);
     const window: Candidate[] = [];
     const next = async (): Promise<Candidate> => {
@@ -52,10 +54,10 @@ export function sharedBatches(
       return { ordered: value, ...(isSkipped(item) ? { skipped: item.skipped } : {}) };
     };
 
-    /** Places of the first candidates that nobody has found unusable, a batch of them. */
-    const choose = async (): Promise<number[]> => {
+    /** Places of the first candidates that nobody has found unusable. */
+    const choose = async (count: number): Promise<number[]> => {
       const rows: number[] = [];
-      for (let place = 0; rows.length < batchSize; place++) {
+      for (let place = 0; rows.length < count; place++) {
         if (place === window.length) window.push(await next());
         if (window[place]!.skipped === undefined) rows.push(place);
       }
@@ -82,10 +84,11 @@ export function sharedBatches(
 
     const usable = new UsableEpochs(source.describe().location, position);
     try {
-      for (;;) {
+      for (let turn = 0; ; turn = (turn + 1) % sizes.length) {
+        const share = shares[turn]!;
         let rows: number[];
         for (;;) {
-          rows = await choose();
+          rows = await choose(sizes[turn]!);
           const own = rows.slice(share.start, share.start + share.count);
           const found = (await exchange(await prepareAll(own))).flat();
           if (found.length === 0) break;
@@ -93,7 +96,7 @@ export function sharedBatches(
           usable.check(window);
         }
         const last = rows.at(-1)!;
-        const batch = emptyBatch(shape, report);
+        const batch = emptyBatch([share.count, ...shape], report);
         for (const [row, place] of rows.entries()) {
           if (row < share.start || row >= share.start + share.count) continue;
           add(batch, window[place]!, row - share.start);
