@@ -217,6 +217,8 @@ const schema = z
       .array(z.enum(["F32", "F16"]))
       .min(1)
       .default(["F32"]),
+    /** Where the engine computes steps. Runs are exact on `cpu` alone: others add up in an order of their own. */
+    device: z.enum(["cpu", "webgpu", "cuda"]).default("cpu"),
     /** Threads of the engine; default: its own choice. */
     threads: whole(1, 1024).optional(),
     /** Threads that prepare data; they change nothing in the result. 0 works in the engine's thread. */
@@ -376,6 +378,7 @@ const CHANGEABLE = new Set<keyof TrainConfig>([
   "checkpoint",
   "onBadLoss",
   "export",
+  "device",
   "threads",
   "dataWorkers",
 ]);

@@ -141,7 +141,7 @@ function createStep(
   const { multiLabel, nounTargets, gumbel, dropPath } = config;
   const { batch, microBatch } = samplesOf(config, mosaic);
   const { assignment, groupInformation, promptsMatch, positionWindow } = config;
-  const { optimiser, threads } = config;
+  const { optimiser, device, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
   return TrainingStep.create(
     config.model,
@@ -163,7 +163,7 @@ function createStep(
     },
     state,
     createSession,
-    { threads },
+    { device, threads },
   );
 }
 

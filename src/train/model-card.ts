@@ -60,7 +60,9 @@ export function modelCard(content: ModelCardContent): string {
     "",
     `${state.step} steps of ${count(meanSamples(config))} samples, ${count(parameters)} parameters. ` +
       (config.init === undefined ? "From scratch." : `From ${config.init} (${config.trainable}).`),
-    `Cost: ${duration(seconds)} on ${cpu?.model.trim() ?? "an unknown processor"} with ${threads} threads.`,
+    `Cost: ${duration(seconds)} on ${cpu?.model.trim() ?? "an unknown processor"} with ${threads} threads${
+      config.device === "cpu" ? "" : `, steps on a GPU (${config.device})`
+    }.`,
     ...(last === undefined ? [] : [`Last loss: ${last.loss.toFixed(4)}.`]),
     ...(state.skipped.length === 0
       ? []

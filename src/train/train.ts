@@ -20,6 +20,8 @@ export interface TrainSettings {
   mode?: RunMode;
   /** Stops after this step of the schedule; default: its last. */
   steps?: number;
+  /** Where the engine computes, instead of what the configuration says. */
+  device?: TrainConfig["device"];
   /** Threads of the engine, instead of the configuration's. */
   threads?: number;
   /** Ends the run after the step at hand, with a checkpoint; it does not throw. */
@@ -73,10 +75,11 @@ export async function train(
 
 async function readConfig(
   config: string | TrainConfigInput,
-  { threads }: TrainSettings,
+  { device, threads }: TrainSettings,
 ): Promise<TrainConfig> {
   const { parseTrainConfig } = await import("./config.js");
   const parsed = parseTrainConfig(config);
+  if (device !== undefined) parsed.device = device;
   if (threads !== undefined) parsed.threads = threads;
   return parsed;
 }

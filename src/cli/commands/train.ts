@@ -5,7 +5,8 @@ import { Command } from "commander";
 import { FailedTogether } from "../../distribute/ranks.js";
 import { InputError } from "../../errors.js";
 import type { TrainProgress, TrainResult } from "../../train/loop.js";
-import { wholeNumber } from "../options.js";
+import type { TrainSettings } from "../../train/train.js";
+import { deviceOption, wholeNumber } from "../options.js";
 import { duration } from "../progress.js";
 import { interruption, note, oneLine, print } from "../terminal.js";
 
@@ -14,6 +15,7 @@ interface Options {
   resume?: boolean;
   fresh?: boolean;
   steps?: number;
+  device?: TrainSettings["device"];
   threads?: number;
   json?: boolean;
 }
@@ -29,6 +31,7 @@ export function trainCommand(): Command {
     .option("--resume", "go on with the run in the folder (the default where there is one)")
     .option("--fresh", "replace the run in the folder by a new one")
     .option("--steps <n>", "stop after this step of the schedule", wholeNumber(1, 1e9))
+    .addOption(deviceOption())
     .option("--threads <n>", "threads of the engine (default: one per core)", wholeNumber(1, 1024))
     .option("--json", "print one JSON document at the end instead of text")
     .addHelpText(
@@ -60,6 +63,7 @@ async function run(path: string, options: Options): Promise<void> {
       out: options.out,
       mode: options.fresh ? "fresh" : options.resume ? "resume" : "auto",
       steps: options.steps,
+      device: options.device,
       threads: options.threads,
       signal: interruption.signal,
       onStep: show,
