@@ -140,9 +140,8 @@ interface Raster {
 
 async function decode(body: Source["body"], side: number): Promise<Raster> {
   const input = "svg" in body ? Buffer.from(body.svg) : body.file;
-  // Without a view box only the page grows with the density, not what is drawn on it; 96 is what holds a drawing
-  // whose page is given in points.
-  let density = 96;
+  // Without a view box only the page grows with the density, not what is drawn on it.
+  let density = "file" in body ? (body.dpi ?? 72) : 72;
   const scalable =
     "svg" in body ||
     (body.file.endsWith(".svg") && /viewBox=/.test(readFileSync(body.file, "utf8")));

@@ -29,8 +29,8 @@ export interface Source {
   /** False for one-coloured icons, which are painted when a scene is composed. */
   readonly colour: boolean;
   readonly licence: string;
-  /** Path of a picture file, or the text of an SVG. */
-  readonly body: { file: string } | { svg: string };
+  /** Path of a picture file and, where its drawing overflows a page of 72 dots an inch, of how many; or an SVG's text. */
+  readonly body: { file: string; dpi?: number } | { svg: string };
 }
 
 /** Who made a collection and under which terms. */
@@ -496,7 +496,7 @@ function readOpenclipart(root: string): Source[] {
       person: false,
       colour: true,
       licence: "public domain",
-      body: { file: join(folder, `${path}.svg`) },
+      body: { file: join(folder, `${path}.svg`), dpi: 96 },
     }));
 }
 
