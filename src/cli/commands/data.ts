@@ -229,7 +229,7 @@ async function cutoutsOf(root: string): Promise<string> {
   return folder;
 }
 
-const ROOT_HELP = `folder that scripts/setup-scenes.mjs filled (default: ${SCENES})`;
+const ROOT_HELP = `folder that scripts/setup-scenes.mjs filled`;
 
 function scenesCommand(): Command {
   interface Options {
