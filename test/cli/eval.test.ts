@@ -1,6 +1,6 @@
 // `groupvit eval` and `groupvit calibrate` as their users meet them: the compiled program, real files.
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test, vi } from "vitest";
@@ -9,6 +9,7 @@ import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import type { Calibration } from "../../src/evaluate/calibrate.js";
 import type { SegmentationResult } from "../../src/evaluate/result.js";
 import { decodeLabelPng, encodeLabelPng, vocPalette } from "../../src/index.js";
+import { lockFolder } from "../../src/train/lock.js";
 import { findFixtures } from "../parity/fixture.js";
 import { loadWeights } from "../parity/weights.js";
 import { groupvit, saveRandomModel } from "../support/cli.js";
@@ -134,6 +135,92 @@ test("killed at any moment and run again, it gives the numbers of one run", asyn
   expect(numbers(await read("killed/result.json"))).toEqual(numbers(whole));
   const ledger = await readFile(at("killed/ledger.jsonl"), "utf8");
   expect(ledger.trimEnd().split("\n")).toHaveLength(25);
+});
+
+test("a mask that was corrected is measured again, a map that is missing is saved", async () => {
+  await cp(at("set"), at("corrected"), { recursive: true });
+  const args = ["eval", "folder", "--root", "corrected", "--model", "model", "--limit", "4"];
+  const first = await run(...args, "--out", "resumed", "--json");
+  const { pictures } = JSON.parse(first.stdout) as SegmentationResult;
+  const { name } = pictures[1]!;
+  const path = at("corrected/SegmentationClass", `${name}.png`);
+  const mask = await decodeLabelPng(await readFile(path));
+  await writeFile(path, encodeLabelPng({ ...mask, map: mask.map.fill(2) }, vocPalette()));
+  const resumed = await run(...args, "--out", "resumed", "--save", "maps", "--json");
+  const fresh = await run(...args, "--out", "begun-again", "--json");
+  expect(numbers(JSON.parse(resumed.stdout))).toEqual(numbers(JSON.parse(fresh.stdout)));
+  expect(numbers(JSON.parse(fresh.stdout))).not.toEqual(numbers(JSON.parse(first.stdout)));
+  expect((await readdir(at("maps"))).sort()).toEqual(
+    pictures.map((picture) => `${picture.name}.png`).sort(),
+  );
+  // Now all is there: nothing is measured, and the ledger does not grow.
+  const ledger = await readFile(at("resumed/ledger.jsonl"), "utf8");
+  expect((await run(...args, "--out", "resumed", "--save", "maps")).code).toBe(0);
+  expect(await readFile(at("resumed/ledger.jsonl"), "utf8")).toBe(ledger);
+});
+
+test.each<[string, (root: string) => Promise<unknown>, RegExp]>([
+  [
+    "a mask that is missing",
+    (root) => rm(join(root, "SegmentationClass/picture-23.png")),
+    /SegmentationClass\/picture-23\.png: the mask of "picture-23" is missing; add it/,
+  ],
+  [
+    "a class id out of range",
+    (root) =>
+      writeFile(
+        join(root, "SegmentationClass/picture-23.png"),
+        encodeLabelPng(
+          { width: 63, height: 48, map: new Uint8Array(63 * 48).fill(4) },
+          vocPalette(),
+        ),
+      ),
+    /picture-23\.png: value 4 at x 0, y 0 has no class.*correct the mask or the list of classes/,
+  ],
+  [
+    "sizes that disagree",
+    (root) =>
+      writeFile(
+        join(root, "SegmentationClass/picture-23.png"),
+        encodeLabelPng({ width: 48, height: 63, map: new Uint8Array(63 * 48) }, vocPalette()),
+      ),
+    /picture-23\.png: the mask is 48 x 63 pixels, its picture .*63 x 48; give a mask/,
+  ],
+  [
+    "a JPEG mask",
+    async (root) => {
+      const path = join(root, "SegmentationClass/picture-23");
+      await sharp(`${path}.png`).jpeg().toFile(`${path}.jpg`);
+      await rm(`${path}.png`);
+    },
+    /picture-23\.jpg: a JPEG cannot be a mask.*PNG/,
+  ],
+  [
+    "an empty split",
+    (root) => writeFile(join(root, "ImageSets/Segmentation/val.txt"), "\n"),
+    /val\.txt: it lists no pictures/,
+  ],
+])("%s is named before a picture is measured", async (what, spoil, message) => {
+  const root = what.replaceAll(" ", "-");
+  await cp(at("set"), at(root), { recursive: true });
+  await spoil(at(root));
+  const out = `out-${root}`;
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", root, "--model", "model", "--out", out],
+  );
+  expect(stderr).toMatch(message);
+  expect(code).toBe(2);
+  await expect(readdir(at(out))).rejects.toThrow("ENOENT");
+});
+
+test("two evaluations do not write into one folder", async () => {
+  const unlock = await lockFolder(at("busy"));
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", "set", "--model", "model", "--out", "busy"],
+  );
+  await unlock();
+  expect(stderr).toMatch(/busy: process \d+ on .* works there since/);
+  expect(code).toBe(2);
 });
 
 test("a change of protocol is named, and never mixed into finished numbers", async () => {

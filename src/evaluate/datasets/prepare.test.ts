@@ -81,7 +81,7 @@ describe("preparing VOC", () => {
       kept: 0,
       notes: [],
     });
-    expect(work).toEqual(["check 2/2"]);
+    expect(work).toEqual(["check 2/4", "check 3/4", "check 4/4"]);
     expect(await fault(prepareDataset("voc", root))).toMatch(
       /val\.txt: 2 pictures, the published set has 1449; fetch VOCtrainval_11-May-2012\.tar from/,
     );
