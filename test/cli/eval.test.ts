@@ -242,6 +242,7 @@ test("a change of protocol is named, and never mixed into finished numbers", asy
 
 test.each([
   [["eval", "voc"], /--root/],
+  [["eval", "scenes"], /evaluation does not exist; .*"npm run eval:scenes" makes the held-out set/],
   [["eval", "pascal"], /Choose from voc/],
   [["eval", "folder", "--root", "nowhere"], /nowhere/],
   [
