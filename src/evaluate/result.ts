@@ -43,7 +43,13 @@ export interface ReliabilityBin {
 interface Header<Task extends Protocol["task"]> {
   readonly format: "groupvit-evaluation/1";
   readonly task: Task;
-  readonly dataset: { readonly name: string; readonly split: string; readonly pictures: number };
+  /** `sha256` of the bytes that were measured, pictures with masks or labels, in the order of the set. */
+  readonly dataset: {
+    readonly name: string;
+    readonly split: string;
+    readonly pictures: number;
+    readonly sha256: string;
+  };
   /** `sha256` of the weights' bytes. */
   readonly model: { readonly name: string; readonly sha256: string };
   readonly protocol: Extract<Protocol, { task: Task }>;

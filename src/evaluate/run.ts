@@ -266,20 +266,27 @@ type Common = Pick<EvaluationResult, "model" | "changes" | "published" | "pictur
 
 function summarise(
   set: EvaluationSet,
-  records: readonly (SegmentationRecord | ClassificationRecord)[],
+  records: readonly MeasureRecord[],
   { protocol, ...common }: Common,
 ): EvaluationResult {
+  const hash = createHash("sha256");
+  for (const { sha256 } of records) hash.update(sha256);
   const head = {
     format: "groupvit-evaluation/1",
-    dataset: { name: set.name, split: set.split, pictures: set.samples.length },
+    dataset: {
+      name: set.name,
+      split: set.split,
+      pictures: set.samples.length,
+      sha256: hash.digest("hex"),
+    },
     ...common,
   } as const;
   if (set.kind === "segmentation" && protocol.task === "segmentation") {
-    const summary = summariseMasks(set, records as SegmentationRecord[]);
+    const summary = summariseMasks(set, records as readonly SegmentationRecord[]);
     return { ...head, task: "segmentation", protocol, ...summary };
   }
   if (set.kind === "classification" && protocol.task === "classification") {
-    const summary = summariseLabels(set, records as ClassificationRecord[]);
+    const summary = summariseLabels(set, records as readonly ClassificationRecord[]);
     return { ...head, task: "classification", protocol, ...summary };
   }
   throw new Error("the protocol was checked against the set");

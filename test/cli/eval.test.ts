@@ -150,6 +150,10 @@ test("a mask that was corrected is measured again, a map that is missing is save
   const fresh = await run(...args, "--out", "begun-again", "--json");
   expect(numbers(JSON.parse(resumed.stdout))).toEqual(numbers(JSON.parse(fresh.stdout)));
   expect(numbers(JSON.parse(fresh.stdout))).not.toEqual(numbers(JSON.parse(first.stdout)));
+  // Other bytes are another set, and the result says so.
+  const setOf = ({ stdout }: { stdout: string }) =>
+    (JSON.parse(stdout) as SegmentationResult).dataset;
+  expect(setOf(fresh).sha256).not.toBe(setOf(first).sha256);
   expect((await readdir(at("maps"))).sort()).toEqual(
     pictures.map((picture) => `${picture.name}.png`).sort(),
   );
