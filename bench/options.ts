@@ -190,6 +190,8 @@ ${wide}
 
 \`groupvit segment --quality\` has what this says: \`fast\` looks at three quarters of the short side, \`best\` fits
 the map to the picture's edges (\`refine\` of the API). Options that gain less than they waver are no preset.
+Windows are no preset either but a mode of their own, \`--mode slide\`, as in the authors' protocol: they help pictures
+that are far from square, and what a picture's groups are can be asked of one window only.
 `,
 );
 process.exit(0);
