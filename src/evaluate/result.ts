@@ -53,7 +53,7 @@ interface Header<Task extends Protocol["task"]> {
   /** `sha256` of the weights' bytes. */
   readonly model: { readonly name: string; readonly sha256: string };
   readonly protocol: Extract<Protocol, { task: Task }>;
-  /** Where it departs from the data set's standard protocol. */
+  /** Where it departs from the data set's standard: protocol, list, number of pictures, number format. */
   readonly changes: readonly string[];
   /** Of the standard protocol, to compare with; in percent. */
   readonly published: readonly Published[];

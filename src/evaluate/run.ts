@@ -18,6 +18,7 @@ import type {
   SegmentationSet,
 } from "./dataset.js";
 import { isFile } from "./datasets/files.js";
+import { PUBLISHED_LISTS } from "./datasets/names.js";
 import { Ledger } from "./ledger.js";
 import type { ClassificationRecord, SegmentationRecord } from "./measure.js";
 import { forEachConcurrently, ProcessEnded, ProcessPool } from "./pool.js";
@@ -110,7 +111,7 @@ export function limitSet<Kind extends EvaluationSet>(set: Kind, count: number): 
     { length: count },
     (_, i) => samples[Math.floor((i * samples.length) / count)]!,
   );
-  return { ...set, samples: chosen };
+  return { ...set, samples: chosen, whole: samples.length };
 }
 
 /**
@@ -130,7 +131,10 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
     const { records, picturesPerSecond } = await measureAll(options, protocol);
     const result = summarise(set, records, {
       model: { name: model.name, sha256: model.sha256 },
-      changes: protocolChanges(standard.protocol, protocol),
+      changes: [
+        ...protocolChanges(standard.protocol, protocol),
+        ...otherChanges(set, options.dtype),
+      ],
       published: standard.published,
       picturesPerSecond,
       protocol,
@@ -140,6 +144,19 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
   } finally {
     await unlock();
   }
+}
+
+/** What departs from the standard besides the protocol: another list, some of its pictures, other numbers. */
+function otherChanges(set: EvaluationSet, dtype: LoadOptions["dtype"] = "fp32"): string[] {
+  const published = (PUBLISHED_LISTS as Record<string, { split: string; pictures: number }>)[
+    set.name
+  ];
+  const { split = set.split, pictures = set.whole ?? set.samples.length } = published ?? {};
+  return [
+    ...(split === set.split ? [] : [`split: ${split} -> ${set.split}`]),
+    ...(pictures === set.samples.length ? [] : [`pictures: ${pictures} -> ${set.samples.length}`]),
+    ...(dtype === "fp32" ? [] : [`dtype: fp32 -> ${dtype}`]),
+  ];
 }
 
 interface Job extends MeasureTask {

@@ -1,14 +1,15 @@
 // `groupvit eval` and `groupvit calibrate` as their users meet them: the compiled program, real files.
 
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test, vi } from "vitest";
 import { fromFloat32 } from "../../src/checkpoint/dtypes.js";
 import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import type { Calibration } from "../../src/evaluate/calibrate.js";
-import type { SegmentationResult } from "../../src/evaluate/result.js";
+import type { ClassificationResult, SegmentationResult } from "../../src/evaluate/result.js";
 import { decodeLabelPng, encodeLabelPng, vocPalette } from "../../src/index.js";
+import { tarEnd, tarFile } from "../../src/train/data/tar.js";
 import { lockFolder } from "../../src/train/lock.js";
 import { findFixtures } from "../parity/fixture.js";
 import { loadWeights } from "../parity/weights.js";
@@ -217,6 +218,114 @@ test.each<[string, (root: string) => Promise<unknown>, RegExp]>([
   await expect(readdir(at(out))).rejects.toThrow("ENOENT");
 });
 
+const square = (colour: string) =>
+  sharp({ create: { width: 48, height: 48, channels: 3, background: colour } });
+const squareMask = (value: number) =>
+  encodeLabelPng({ width: 48, height: 48, map: new Uint8Array(48 * 48).fill(value) }, vocPalette());
+
+/** Files by path below `root`. */
+async function put(root: string, files: Record<string, string | Uint8Array>): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(at(root, path)), { recursive: true });
+    await writeFile(at(root, path), content);
+  }
+}
+
+test.each<[string, string, () => Promise<Record<string, string | Uint8Array>>, object]>([
+  [
+    "voc",
+    "voc",
+    async () => ({
+      "VOCdevkit/VOC2012/JPEGImages/2007_1.jpg": await square("red").jpeg().toBuffer(),
+      "VOCdevkit/VOC2012/SegmentationClass/2007_1.png": squareMask(15),
+      "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt": "2007_1\n",
+    }),
+    { classes: 21, changes: ["pictures: 1449 -> 1"], true: "person", threshold: 0.95 },
+  ],
+  [
+    "context",
+    "context",
+    async () => ({
+      "VOC2010/JPEGImages/2008_1.jpg": await square("red").jpeg().toBuffer(),
+      "VOC2010/SegmentationClassContext/2008_1.png": squareMask(59),
+      "VOC2010/ImageSets/SegmentationContext/val.txt": "2008_1\n",
+    }),
+    { classes: 60, changes: ["pictures: 5105 -> 1"], true: "wood", threshold: 0.35 },
+  ],
+  [
+    "coco-object",
+    "coco with maps of COCO-Stuff",
+    async () => ({
+      "val2017/000000000139.jpg": await square("red").jpeg().toBuffer(),
+      // 89 is the toothbrush, category 90 of 91.
+      "stuffthingmaps/val2017/000000000139.png": squareMask(89),
+    }),
+    { classes: 81, changes: ["pictures: 5000 -> 1"], true: "toothbrush", threshold: 0.95 },
+  ],
+])(
+  "%s is measured by the authors' protocol, and a part of it is called one",
+  async (name, root, files, expected) => {
+    await put(root, await files());
+    const { stdout, code } = await run(
+      ...["eval", name, "--root", root, "--model", "model", "--out", `out ${root}`, "--json"],
+    );
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout) as SegmentationResult;
+    expect({
+      classes: result.classes.length,
+      changes: result.changes,
+      true: result.classes.find(({ pixels }) => pixels === 48 * 48)?.name,
+      threshold: (result.protocol.background as { threshold: number }).threshold,
+    }).toEqual(expected);
+    expect(result.protocol).toMatchObject({
+      prompts: "simple",
+      topK: 5,
+      mode: "slide",
+      shortSide: 448,
+    });
+    expect(result.published.map(({ model }) => model)).toEqual([
+      "nvidia/groupvit-gcc-yfcc",
+      "nvidia/groupvit-gcc-redcaps",
+    ]);
+  },
+);
+
+test("imagenet from folders and from shards has the same numbers, top-1 and top-5", async () => {
+  const pictures = await Promise.all(
+    ["red", "lime", "blue"].map((c) => square(c).jpeg().toBuffer()),
+  );
+  const ids = ["n01440764", "n01443537", "n15075141"];
+  await put(
+    "imagenet",
+    Object.fromEntries(ids.map((id, i) => [`val/${id}/${i}.JPEG`, pictures[i]!])),
+  );
+  const entries = [0, 1, 999].flatMap((label, i) => [
+    tarFile(`${i}.jpg`, pictures[i]!),
+    tarFile(`${i}.cls`, Buffer.from(`${label}\n`)),
+  ]);
+  await put("shards", { "val-0.tar": Buffer.concat([...entries, tarEnd()]) });
+  const [folders, shards] = await Promise.all(
+    ["imagenet", "shards"].map(async (root) => {
+      const { stdout } = await run(
+        ...["eval", "imagenet", "--root", root, "--model", "model", "--out", `out-${root}`],
+        ...["--prompts", "simple", "--json"],
+      );
+      return JSON.parse(stdout) as ClassificationResult;
+    }),
+  );
+  for (const { changes, top1, top5, classes } of [folders!, shards!]) {
+    expect(changes).toEqual(["prompts: full -> simple", "pictures: 50000 -> 3"]);
+    expect(classes.filter((own) => own.pictures > 0).map(({ name }) => name)).toEqual([
+      "tench",
+      "goldfish",
+      "toilet paper",
+    ]);
+    expect(top1).toBeLessThanOrEqual(top5);
+    expect([top1, top5]).toEqual([folders!.top1, folders!.top5]);
+  }
+  expect(shards!.dataset.sha256).toBe(folders!.dataset.sha256);
+});
+
 test("two evaluations do not write into one folder", async () => {
   const unlock = await lockFolder(at("busy"));
   const { code, stderr } = await run(
@@ -233,6 +342,7 @@ test("a change of protocol is named, and never mixed into finished numbers", asy
   expect((JSON.parse(first.stdout) as SegmentationResult).changes).toEqual([
     "threshold: 0.95 -> 0.5",
     "flip: off -> on",
+    "pictures: 24 -> 6",
   ]);
   const second = await run(...args, "--out", "changed", "--threshold", "0.6", "--flip");
   expect(second.code).toBe(2);
