@@ -94,6 +94,7 @@ test("labels after the whole pipeline are the reference's", async () => {
   await writeSet(at("reference"), report.classes, samples);
   const cases: [string, string[]][] = [
     ["whole.bg1.th0.95", ["--mode", "whole"]],
+    ["whole.bg0", ["--mode", "whole", "--background", "none"]],
     ["slide.bg0", ["--mode", "slide", "--background", "none"]],
   ];
   for (const [key, options] of cases) {
