@@ -17,10 +17,10 @@ function isInstalled() {
 
 async function phase(name, needed, work) {
   if (!needed) return;
-  process.stdout.write(`${name} ... `);
+  process.stderr.write(`${name} ... `);
   const began = performance.now();
   await work();
-  process.stdout.write(`${((performance.now() - began) / 1000).toFixed(1)} s\n`);
+  process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1)} s\n`);
 }
 
 /** Ends with a message where this Node.js is too old for the package. */

@@ -83,6 +83,43 @@ describe("the browser bundle", () => {
   });
 });
 
+/** Packages that are loaded with a file: itself and what it imports, directly or not, before any call. */
+async function loadedWith(entry: string): Promise<string[]> {
+  const { metafile } = await build({
+    entryPoints: [entry],
+    absWorkingDir: root,
+    bundle: true,
+    packages: "external",
+    format: "esm",
+    platform: "node",
+    write: false,
+    metafile: true,
+  });
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const visit = (file: string) => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const { path, kind, external } of metafile.inputs[file]!.imports) {
+      if (kind !== "import-statement") continue;
+      if (!external) visit(path);
+      else if (!path.startsWith("node:")) packages.add(path);
+    }
+  };
+  visit(entry);
+  return [...packages].sort();
+}
+
+describe("starting", () => {
+  it("loads only what the first mask needs", async () => {
+    expect(await loadedWith("src/index.ts")).toEqual(["onnxruntime-node", "sharp"]);
+  });
+
+  it("loads no more than the parser of arguments for the command line", async () => {
+    expect(await loadedWith("src/cli/main.ts")).toEqual(["commander"]);
+  });
+});
+
 describe("the Node entry", () => {
   let folder: string;
   const script = (load: string) => `

@@ -8,6 +8,7 @@ import { encodeLabelPng } from "../output/png.js";
 import type { Rle } from "../output/rle.js";
 import { COCO_HEAD, CocoWriter } from "./coco.js";
 import { CvatWriter } from "./cvat.js";
+import { FORMAT_TITLES } from "./format-titles.js";
 import { encodeGeoJson } from "./geojson.js";
 import { JsonList } from "./json-list.js";
 import { encodeLabelStudio, labelStudioTask } from "./label-studio.js";
@@ -119,7 +120,7 @@ function coco(path: string, shape: "rle" | "polygons"): AnnotationFormat["open"]
 /** The formats by the names that the command line knows. */
 export const ANNOTATION_FORMATS = {
   png: {
-    title: "a PNG a picture, pixel values in the order of labels.txt: any image library",
+    title: FORMAT_TITLES.png,
     open(labels) {
       checkNames("PNG", labels);
       let values: string[] = [];
@@ -135,15 +136,15 @@ export const ANNOTATION_FORMATS = {
     },
   },
   coco: {
-    title: "COCO instances with RLE masks: pycocotools, FiftyOne, CVAT",
+    title: FORMAT_TITLES.coco,
     open: coco("coco.json", "rle"),
   },
   "coco-polygons": {
-    title: "COCO instances with polygons: as coco, and tools that edit outlines",
+    title: FORMAT_TITLES["coco-polygons"],
     open: coco("coco-polygons.json", "polygons"),
   },
   "label-studio": {
-    title: "Label Studio tasks with brush predictions: import into a project",
+    title: FORMAT_TITLES["label-studio"],
     open(_, { modelVersion = "groupvit", addressPrefix = "" } = {}) {
       const tasks = new JsonList("label-studio.json", 0, "[");
       return {
@@ -156,7 +157,7 @@ export const ANNOTATION_FORMATS = {
     },
   },
   cvat: {
-    title: 'CVAT "Segmentation mask 1.1": upload to a task; a new archive every 32,000 pictures',
+    title: FORMAT_TITLES.cvat,
     open() {
       let writer = new CvatWriter();
       let number = 1;
@@ -179,7 +180,7 @@ export const ANNOTATION_FORMATS = {
     },
   },
   yolo: {
-    title: "YOLO segmentation, a text file a picture: Ultralytics YOLO",
+    title: FORMAT_TITLES.yolo,
     open: (labels, { tolerance } = {}) =>
       filePerPicture(
         ({ name, result }) => {
@@ -190,7 +191,7 @@ export const ANNOTATION_FORMATS = {
       ),
   },
   svg: {
-    title: "an SVG a picture, a path a label: browsers, Inkscape, Figma",
+    title: FORMAT_TITLES.svg,
     open: (_, { tolerance } = {}) =>
       filePerPicture(({ name, result }) => {
         const { text, iou } = encodeSvg(result, tolerance);
@@ -198,7 +199,7 @@ export const ANNOTATION_FORMATS = {
       }),
   },
   geojson: {
-    title: "GeoJSON in pixels, a file a picture: QGIS, QuPath, shapely",
+    title: FORMAT_TITLES.geojson,
     open: (_, { tolerance } = {}) =>
       filePerPicture(({ name, result, scores }) => {
         const collection = encodeGeoJson(result, scores, tolerance);
@@ -213,7 +214,7 @@ export const ANNOTATION_FORMATS = {
         };
       }),
   },
-} as const satisfies Record<string, AnnotationFormat>;
+} as const satisfies Record<keyof typeof FORMAT_TITLES, AnnotationFormat>;
 
 export type AnnotationFormatName = keyof typeof ANNOTATION_FORMATS;
 

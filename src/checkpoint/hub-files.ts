@@ -1,8 +1,6 @@
 // What this package knows of a Hugging Face Hub repository wherever it runs: which ids are valid, and
 // which of a repository's files a GroupViT needs. Everything that comes from the server is checked here.
 
-// The small build: the full one would be half of what browsers load.
-import * as z from "zod/mini";
 import { HubError } from "../errors.js";
 
 /** Files beside the weights that are read where they exist; only config.json is indispensable. */
@@ -26,6 +24,8 @@ export const WEIGHT_FILES = [
 ];
 
 const MAX_SHARDS = 1000;
+const MAX_LISTED = 100_000;
+const MAX_NAME = 4096;
 
 /** A full commit hash, as the Hub names revisions. */
 export const COMMIT = /^[0-9a-f]{40}$/;
@@ -52,23 +52,22 @@ export interface Listing {
   readonly files: ReadonlySet<string>;
 }
 
-const listingSchema = z.object({
-  sha: z.string().check(z.regex(COMMIT)),
-  siblings: z
-    .array(z.object({ rfilename: z.string().check(z.minLength(1), z.maxLength(4096)) }))
-    .check(z.maxLength(100_000)),
-});
-
 /** Reads the answer of `/api/models/:id/revision/:revision`. */
 export function parseListing(text: string, id: string): Listing {
-  const parsed = listingSchema.safeParse(parseJson(text));
-  if (!parsed.success) {
-    throw new HubError(
-      `Hub model ${id}: the server's file list is not one (${z.prettifyError(parsed.error)}); ` +
-        "check HF_ENDPOINT",
-    );
+  const { sha, siblings } = parseObject(text);
+  const wrong = (what: string) =>
+    new HubError(`Hub model ${id}: the server's file list is not one (${what}); check HF_ENDPOINT`);
+  if (typeof sha !== "string" || !COMMIT.test(sha)) throw wrong('"sha" is no commit');
+  if (!Array.isArray(siblings)) throw wrong('"siblings" is no list');
+  if (siblings.length > MAX_LISTED) throw wrong(`more than ${MAX_LISTED} files`);
+  const files = new Set<string>();
+  for (const [i, sibling] of siblings.entries()) {
+    const name = (sibling as { rfilename?: unknown } | null)?.rfilename;
+    if (typeof name !== "string" || name === "" || name.length > MAX_NAME) {
+      throw wrong(`file ${i + 1} has no "rfilename" of 1 to ${MAX_NAME} characters`);
+    }
+    files.add(name);
   }
-  const files = new Set(parsed.data.siblings.map((sibling) => sibling.rfilename));
   for (const file of files) {
     const unsafe = file.split(/[/\\]/).some((part) => part === "" || part === "." || part === "..");
     if (unsafe || file.includes("\0") || /^[a-z]:/i.test(file)) {
@@ -78,7 +77,7 @@ export function parseListing(text: string, id: string): Listing {
       );
     }
   }
-  return { commit: parsed.data.sha, files };
+  return { commit: sha, files };
 }
 
 /** The files to fetch, in order (weights last), and whether the last one is an index of shards. */
@@ -98,18 +97,17 @@ export function chooseFiles(
   return { names, index: weights.endsWith(".index.json") ? weights : undefined };
 }
 
-const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
-
 /** The shards that a `*.index.json` names: plain file names, each once, in order of appearance. */
 export function shardNames(text: string, index: string): string[] {
-  const parsed = indexSchema.safeParse(parseJson(text));
-  if (!parsed.success) {
+  const { weight_map: map } = parseObject(text);
+  const names: unknown[] = isObject(map) ? Object.values(map) : [null];
+  if (!names.every((name) => typeof name === "string")) {
     throw new HubError(
-      `${index}: not an index of weight shards (${z.prettifyError(parsed.error)}); fetch it again`,
+      `${index}: not an index of weight shards ("weight_map" names no files); fetch it again`,
     );
   }
   const extension = index.replace(".index.json", "").replace(/^[^.]*/, "");
-  const shards = [...new Set(Object.values(parsed.data.weight_map))];
+  const shards = [...new Set(names)];
   if (shards.length === 0 || shards.length > MAX_SHARDS) {
     throw new HubError(`${index}: it names ${shards.length} shards, not 1 to ${MAX_SHARDS}`);
   }
@@ -124,10 +122,16 @@ export function shardNames(text: string, index: string): string[] {
   return shards;
 }
 
-function parseJson(text: string): unknown {
+/** The object that a JSON text holds; empty where it holds none. */
+function parseObject(text: string): Record<string, unknown> {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : {};
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

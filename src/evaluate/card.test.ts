@@ -5,7 +5,7 @@ import type { ClassificationResult } from "./result.js";
 const result: ClassificationResult = {
   format: "groupvit-evaluation/1",
   task: "classification",
-  dataset: { name: "scenes-single", split: "single", pictures: 4 },
+  dataset: { name: "scenes-single", split: "single", pictures: 4, sha256: "0123456789abcdef" },
   model: { name: "m", sha256: "0" },
   protocol: { task: "classification", words: ["cat", "dog"], prompts: "simple" },
   changes: [],

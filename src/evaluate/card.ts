@@ -1,6 +1,7 @@
 // The results of an evaluation in a model's card, written by the command that measured them.
 
 import { protocolFields } from "./protocol.js";
+import { shortHash } from "./report-parts.js";
 import type { ClassificationResult, EvaluationResult, SegmentationResult } from "./result.js";
 
 const BEGIN = "<!-- groupvit eval: begin -->";
@@ -38,7 +39,7 @@ function summary(result: EvaluationResult): string[] {
   return [
     ...(result.task === "segmentation" ? segmentation(result) : classification(result)),
     "",
-    `Protocol on ${dataset.name} (${dataset.split}, ${dataset.pictures} pictures): ${fields.join(", ")}.` +
+    `Protocol on ${dataset.name} (${dataset.split}, ${dataset.pictures} pictures, sha256 ${shortHash(dataset.sha256)}): ${fields.join(", ")}.` +
       (changes.length === 0 ? "" : ` Not the standard: ${changes.join("; ")}.`),
   ];
 }

@@ -32,6 +32,8 @@ export interface SegmentationSet {
   readonly background: boolean;
   readonly coding: MaskCoding;
   readonly samples: readonly MaskedSample[];
+  /** Samples of the set that these are some of. */
+  readonly whole?: number;
 }
 
 /** A picture of one class. */
@@ -54,4 +56,6 @@ export interface ClassificationSet {
   readonly split: string;
   readonly classes: readonly string[];
   readonly samples: readonly LabelledSample[];
+  /** Samples of the set that these are some of. */
+  readonly whole?: number;
 }

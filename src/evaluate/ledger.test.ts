@@ -19,7 +19,13 @@ const head: LedgerHead = {
   dtype: "fp32",
   protocol: authorsSegmentation(["cat", "dog"], { kind: "threshold", threshold: 0.95 }),
 };
-const record = (name: string) => ({ name, pairs: [0, 0, 7], bins: [1, 0.5, 1] });
+const record = (name: string) => ({
+  name,
+  pairs: [0, 0, 7],
+  bins: [1, 0.5, 1],
+  files: "9-1",
+  sha256: "0",
+});
 
 async function fill(path: string, names: readonly string[]): Promise<void> {
   const ledger = await Ledger.open(path, head, false);

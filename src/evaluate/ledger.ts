@@ -17,6 +17,9 @@ export interface LedgerHead {
   readonly protocol: Protocol;
 }
 
+/** What a picture gave, and of which bytes: a picture or mask that was changed since is measured again. */
+export type LedgerRecord = MeasureRecord & { readonly files: string };
+
 /** Largest ledger that is read: a million pictures of a kilobyte. */
 const MAX_BYTES = 2 ** 30;
 
@@ -24,7 +27,7 @@ export class Ledger {
   private constructor(
     private readonly file: FileHandle,
     /** Records of finished pictures by name. */
-    readonly records: Map<string, MeasureRecord>,
+    readonly records: Map<string, LedgerRecord>,
   ) {}
 
   /**
@@ -40,12 +43,12 @@ export class Ledger {
       throw new InputError(`${path}: too large for a ledger; remove it`);
     // What follows the last line break was cut off by a kill.
     const whole = bytes.lastIndexOf(10) + 1;
-    const records = new Map<string, MeasureRecord>();
+    const records = new Map<string, LedgerRecord>();
     if (whole > 0) {
       const [first, ...lines] = bytes.toString("utf8", 0, whole - 1).split("\n");
       checkHead(path, parse(path, first!), head);
       for (const line of lines) {
-        const record = parse(path, line) as MeasureRecord;
+        const record = parse(path, line) as LedgerRecord;
         records.set(record.name, record);
       }
       await truncate(path, whole);
@@ -55,7 +58,7 @@ export class Ledger {
     return new Ledger(file, records);
   }
 
-  async add(record: MeasureRecord): Promise<void> {
+  async add(record: LedgerRecord): Promise<void> {
     this.records.set(record.name, record);
     await this.file.write(`${JSON.stringify(record)}\n`);
   }

@@ -33,7 +33,7 @@ function segmentation(part: Partial<SegmentationResult> = {}): SegmentationResul
   return {
     format: "groupvit-evaluation/1",
     task: "segmentation",
-    dataset: { name: "pets", split: "val", pictures: 1449 },
+    dataset: { name: "pets", split: "val", pictures: 1449, sha256: SHA },
     model: { name: YFCC, sha256: SHA },
     protocol: authorsSegmentation(["cat", "hound", "fish"], { kind: "threshold", threshold: 0.95 }),
     changes: [],
@@ -69,7 +69,7 @@ function classification(part: Partial<ClassificationResult> = {}): Classificatio
   return {
     format: "groupvit-evaluation/1",
     task: "classification",
-    dataset: { name: "birds", split: "test", pictures: 70 },
+    dataset: { name: "birds", split: "test", pictures: 70, sha256: SHA },
     model: { name: "models/own", sha256: SHA },
     protocol: { task: "classification", words: ["robin", "owl"], prompts: "full" },
     changes: [],
@@ -344,7 +344,7 @@ describe("report page", () => {
     const page = (name: string) => {
       const base = segmentation();
       const evil = segmentation({
-        dataset: { name, split: name, pictures: 1 },
+        dataset: { name, split: name, pictures: 1, sha256: name },
         model: { name, sha256: name },
         protocol: { ...base.protocol, words: ["cat", "hound", name] },
         classes: base.classes.map((entry, i) => (i === 3 || i === 1 ? { ...entry, name } : entry)),

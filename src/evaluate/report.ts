@@ -120,7 +120,9 @@ function headline(result: EvaluationResult, title: string): string {
   return `<header>
 <p class="soft">GroupViT evaluation</p>
 <h1>${title}</h1>
-<p class="model">${counted(dataset.pictures, "picture")}, model <b>${nameHtml(model.name)}</b>
+<p class="model">${counted(dataset.pictures, "picture")}
+<code title="SHA-256 of the pictures with their masks or labels: ${nameHtml(dataset.sha256)}">\
+${nameHtml(shortHash(dataset.sha256))}</code>, model <b>${nameHtml(model.name)}</b>
 <code title="SHA-256 of the weights: ${nameHtml(model.sha256)}">\
 ${nameHtml(shortHash(model.sha256))}</code></p>
 <dl class="numbers">

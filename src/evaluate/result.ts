@@ -43,11 +43,17 @@ export interface ReliabilityBin {
 interface Header<Task extends Protocol["task"]> {
   readonly format: "groupvit-evaluation/1";
   readonly task: Task;
-  readonly dataset: { readonly name: string; readonly split: string; readonly pictures: number };
+  /** `sha256` of the bytes that were measured, pictures with masks or labels, in the order of the set. */
+  readonly dataset: {
+    readonly name: string;
+    readonly split: string;
+    readonly pictures: number;
+    readonly sha256: string;
+  };
   /** `sha256` of the weights' bytes. */
   readonly model: { readonly name: string; readonly sha256: string };
   readonly protocol: Extract<Protocol, { task: Task }>;
-  /** Where it departs from the data set's standard protocol. */
+  /** Where it departs from the data set's standard: protocol, list, number of pictures, number format. */
   readonly changes: readonly string[];
   /** Of the standard protocol, to compare with; in percent. */
   readonly published: readonly Published[];

@@ -1,7 +1,7 @@
 // An evaluation from the set to the result: protocol, ledger, processes, summary.
 
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
@@ -10,7 +10,15 @@ import { InputError } from "../errors.js";
 import type { LoadOptions } from "../groupvit.js";
 import { readProcessor } from "../input/processor.js";
 import { resolveModel } from "../platform.node.js";
-import type { ClassificationSet, SegmentationSet } from "./dataset.js";
+import { lockFolder } from "../train/lock.js";
+import type {
+  ClassificationSet,
+  LabelledSample,
+  MaskedSample,
+  SegmentationSet,
+} from "./dataset.js";
+import { isFile } from "./datasets/files.js";
+import { PUBLISHED_LISTS } from "./datasets/names.js";
 import { Ledger } from "./ledger.js";
 import type { ClassificationRecord, SegmentationRecord } from "./measure.js";
 import { forEachConcurrently, ProcessEnded, ProcessPool } from "./pool.js";
@@ -103,22 +111,62 @@ export function limitSet<Kind extends EvaluationSet>(set: Kind, count: number): 
     { length: count },
     (_, i) => samples[Math.floor((i * samples.length) / count)]!,
   );
-  return { ...set, samples: chosen };
+  return { ...set, samples: chosen, whole: samples.length };
 }
 
 /**
  * Measures a model on a set. Killed and run again with the same options, it goes on where it was and
- * ends with the same numbers.
+ * ends with the same numbers; pictures and masks that were changed meanwhile are measured again.
  *
- * @throws InputError for a protocol that does not fit the set, an `out` folder of another measurement, or
- *   a file of the set that cannot be used; the message names it
+ * @throws InputError for a protocol that does not fit the set, an `out` folder of another measurement or at work
+ *   in another process, or a file of the set that cannot be used; the message names it
  */
 export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationResult> {
-  const { set, model, out, save, signal } = options;
+  const { set, model, out } = options;
   const standard = standardProtocol(set, model);
   const protocol = options.protocol ?? standard.protocol;
   checkProtocol(set, protocol);
-  const { dtype = "fp32" } = options;
+  const unlock = await lockFolder(out);
+  try {
+    const { records, picturesPerSecond } = await measureAll(options, protocol);
+    const result = summarise(set, records, {
+      model: { name: model.name, sha256: model.sha256 },
+      changes: [
+        ...protocolChanges(standard.protocol, protocol),
+        ...otherChanges(set, options.dtype),
+      ],
+      published: standard.published,
+      picturesPerSecond,
+      protocol,
+    });
+    await writeFileAtomic(join(out, "result.json"), `${JSON.stringify(result, null, 1)}\n`);
+    return result;
+  } finally {
+    await unlock();
+  }
+}
+
+/** What departs from the standard besides the protocol: another list, some of its pictures, other numbers. */
+function otherChanges(set: EvaluationSet, dtype: LoadOptions["dtype"] = "fp32"): string[] {
+  const published = (PUBLISHED_LISTS as Record<string, { split: string; pictures: number }>)[
+    set.name
+  ];
+  const { split = set.split, pictures = set.whole ?? set.samples.length } = published ?? {};
+  return [
+    ...(split === set.split ? [] : [`split: ${split} -> ${set.split}`]),
+    ...(pictures === set.samples.length ? [] : [`pictures: ${pictures} -> ${set.samples.length}`]),
+    ...(dtype === "fp32" ? [] : [`dtype: fp32 -> ${dtype}`]),
+  ];
+}
+
+interface Job extends MeasureTask {
+  /** What the files of the sample are, for the ledger. */
+  files: string;
+}
+
+/** Measures what the ledger lacks; gives a record for each sample, in the order of the set. */
+async function measureAll(options: EvaluateOptions, protocol: Protocol) {
+  const { set, model, out, save, signal, dtype = "fp32" } = options;
   const ledger = await Ledger.open(
     join(out, "ledger.jsonl"),
     {
@@ -131,17 +179,8 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
     },
     options.fresh ?? false,
   );
+  const jobs = await jobsLeft(set, ledger, save);
   const began = performance.now();
-  const jobs = set.samples
-    .filter(({ name }) => !ledger.records.has(name))
-    .map((sample) => {
-      if (save === undefined) return { sample };
-      return { sample, save: join(save, `${sample.name}.png`) };
-    });
-  for (const folder of new Set(jobs.flatMap((job) => (job.save ? [dirname(job.save)] : [])))) {
-    await mkdir(folder, { recursive: true });
-  }
-  const processes = options.processes ?? availableParallelism();
   const start: MeasureStart = {
     model: model.source,
     dtype,
@@ -152,15 +191,15 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
   const pool = new ProcessPool<MeasureTask, MeasureRecord>(
     new URL("./worker.js", import.meta.url),
     start,
-    processes,
+    options.processes ?? availableParallelism(),
   );
   let done = set.samples.length - jobs.length;
   try {
     await forEachConcurrently(
       jobs,
       pool.capacity,
-      async (job) => {
-        await ledger.add(await pool.run(job));
+      async ({ files, ...task }) => {
+        await ledger.add({ ...(await pool.run(task)), files });
         options.onProgress?.(++done, set.samples.length);
       },
       signal,
@@ -173,16 +212,46 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
     await ledger.close();
   }
   const seconds = (performance.now() - began) / 1000;
-  const records = set.samples.map(({ name }) => ledger.records.get(name)!);
-  const result = summarise(set, records, {
-    model: { name: model.name, sha256: model.sha256 },
-    changes: protocolChanges(standard.protocol, protocol),
-    published: standard.published,
+  return {
+    records: set.samples.map(({ name }) => ledger.records.get(name)!),
     picturesPerSecond: jobs.length / seconds,
-    protocol,
-  });
-  await writeFileAtomic(join(out, "result.json"), `${JSON.stringify(result, null, 1)}\n`);
-  return result;
+  };
+}
+
+/** Samples without a record, or whose files are others than those it was made from, or whose map is not saved. */
+async function jobsLeft(
+  set: EvaluationSet,
+  { records }: Ledger,
+  save: string | undefined,
+): Promise<Job[]> {
+  const jobs: Job[] = [];
+  const folders = new Set<string>();
+  for (const sample of set.samples) {
+    const files = await filesOf(set.root, sample);
+    const saved = save === undefined ? undefined : join(save, `${sample.name}.png`);
+    const finished = records.get(sample.name)?.files === files;
+    if (finished && (saved === undefined || (await isFile(saved)))) continue;
+    jobs.push({ sample, files, ...(saved === undefined ? {} : { save: saved }) });
+    if (saved !== undefined) folders.add(dirname(saved));
+  }
+  for (const folder of folders) await mkdir(folder, { recursive: true });
+  return jobs;
+}
+
+/** Sizes and times of change of a sample's files: whoever corrects a mask gets new numbers, not the old ones. */
+async function filesOf(root: string, sample: MaskedSample | LabelledSample): Promise<string> {
+  const { picture } = sample;
+  // What is missing is told by the process that reads it.
+  const identity = async (path: string) => {
+    const found = await stat(path).catch(() => undefined);
+    return `${found?.size}-${found?.mtimeMs}`;
+  };
+  if (typeof picture !== "string") {
+    const { shard, offset, length } = picture;
+    return `${await identity(join(root, shard))} ${offset}+${length}`;
+  }
+  const own = await identity(picture);
+  return "mask" in sample ? `${own} ${await identity(sample.mask)}` : own;
 }
 
 function headOf({ name, root, classes, background, coding }: SegmentationSet) {
@@ -214,20 +283,27 @@ type Common = Pick<EvaluationResult, "model" | "changes" | "published" | "pictur
 
 function summarise(
   set: EvaluationSet,
-  records: readonly (SegmentationRecord | ClassificationRecord)[],
+  records: readonly MeasureRecord[],
   { protocol, ...common }: Common,
 ): EvaluationResult {
+  const hash = createHash("sha256");
+  for (const { sha256 } of records) hash.update(sha256);
   const head = {
     format: "groupvit-evaluation/1",
-    dataset: { name: set.name, split: set.split, pictures: set.samples.length },
+    dataset: {
+      name: set.name,
+      split: set.split,
+      pictures: set.samples.length,
+      sha256: hash.digest("hex"),
+    },
     ...common,
   } as const;
   if (set.kind === "segmentation" && protocol.task === "segmentation") {
-    const summary = summariseMasks(set, records as SegmentationRecord[]);
+    const summary = summariseMasks(set, records as readonly SegmentationRecord[]);
     return { ...head, task: "segmentation", protocol, ...summary };
   }
   if (set.kind === "classification" && protocol.task === "classification") {
-    const summary = summariseLabels(set, records as ClassificationRecord[]);
+    const summary = summariseLabels(set, records as readonly ClassificationRecord[]);
     return { ...head, task: "classification", protocol, ...summary };
   }
   throw new Error("the protocol was checked against the set");

@@ -8,7 +8,7 @@ import { resultText } from "./terminal-table.js";
 const SEGMENTATION: SegmentationResult = {
   format: "groupvit-evaluation/1",
   task: "segmentation",
-  dataset: { name: "pets", split: "val", pictures: 1449 },
+  dataset: { name: "pets", split: "val", pictures: 1449, sha256: "e".repeat(64) },
   model: { name: "nvidia/groupvit-gcc-yfcc", sha256: "0123456789abcdef".repeat(4) },
   protocol: authorsSegmentation(["cat", "fish"], { kind: "threshold", threshold: 0.95 }),
   changes: [],
@@ -38,7 +38,7 @@ const SEGMENTATION: SegmentationResult = {
 const CLASSIFICATION: ClassificationResult = {
   format: "groupvit-evaluation/1",
   task: "classification",
-  dataset: { name: "birds", split: "test", pictures: 70 },
+  dataset: { name: "birds", split: "test", pictures: 70, sha256: "d".repeat(64) },
   model: { name: "models/own", sha256: "f".repeat(64) },
   protocol: { task: "classification", words: ["robin", "owl"], prompts: "simple" },
   changes: ["prompts: full -> simple"],
@@ -58,7 +58,7 @@ const bar = (columns: number) => "█".repeat(columns);
 describe("result as text", () => {
   it("prints a segmentation", () => {
     expect(resultText(SEGMENTATION).split("\n")).toEqual([
-      "data      pets val, 1,449 pictures",
+      "data      pets val, 1,449 pictures (sha256 eeeeeeeeeeee)",
       "model     nvidia/groupvit-gcc-yfcc (sha256 0123456789ab)",
       "protocol  task segmentation, words 2, prompts simple, quality balanced, background threshold,",
       "          threshold 0.95, short side 448 px, mode slide 448/224, top k 5, assignment soft, flip off,",
@@ -89,7 +89,7 @@ describe("result as text", () => {
 
   it("prints a classification under another protocol", () => {
     expect(resultText(CLASSIFICATION).split("\n")).toEqual([
-      "data      birds test, 70 pictures",
+      "data      birds test, 70 pictures (sha256 dddddddddddd)",
       "model     models/own (sha256 ffffffffffff)",
       "protocol  task classification, words 2, prompts simple",
       "",
@@ -135,7 +135,7 @@ describe("result as text", () => {
       fc.property(fc.string({ unit: "binary", minLength: 1, maxLength: 120 }), (name) => {
         const text = resultText({
           ...SEGMENTATION,
-          dataset: { name, split: name, pictures: 1449 },
+          dataset: { name, split: name, pictures: 1449, sha256: name },
           model: { name, sha256: name },
           classes: SEGMENTATION.classes.map((entry) => ({ ...entry, name })),
           tiers: SEGMENTATION.tiers.map((entry) => ({ ...entry, name })),

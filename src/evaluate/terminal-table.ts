@@ -37,11 +37,11 @@ export function resultText(result: EvaluationResult): string {
 
 function headLines({ dataset, model, protocol }: EvaluationResult): string[] {
   const title = `${cleanLabel(dataset.name)} ${cleanLabel(dataset.split)}`;
-  const hash = cleanLabel(shortHash(model.sha256));
+  const hashed = (sha256: string) => `(sha256 ${cleanLabel(shortHash(sha256))})`;
   const fields = protocolFields(protocol).map(([key, value]) => `${key} ${cleanLabel(value)}`);
   return [
-    `data      ${cut(title, 60)}, ${counted(dataset.pictures, "picture")}`,
-    `model     ${cut(cleanLabel(model.name), 60)} (sha256 ${hash})`,
+    `data      ${cut(title, 50)}, ${counted(dataset.pictures, "picture")} ${hashed(dataset.sha256)}`,
+    `model     ${cut(cleanLabel(model.name), 60)} ${hashed(model.sha256)}`,
     ...wrap(fields, "protocol  ", ","),
   ];
 }

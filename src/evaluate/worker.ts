@@ -1,12 +1,14 @@
 // Entry of the processes that evaluate: each has an engine of its own and works on one picture at a
 // time. `run.ts` gives them their pictures.
 
+import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
 import type { LoadOptions } from "../groupvit.js";
 import { GroupViT } from "../index.js";
 import type { LabelledSample, MaskedSample } from "./dataset.js";
+import { readChunks } from "./datasets/files.js";
 import {
   type ClassificationRecord,
   measureLabel,
@@ -32,7 +34,10 @@ export interface MeasureTask {
   save?: string;
 }
 
-export type MeasureRecord = SegmentationRecord | ClassificationRecord;
+export type MeasureRecord = (SegmentationRecord | ClassificationRecord) & {
+  /** Of the picture's bytes, and of the mask's or the label after them. */
+  readonly sha256: string;
+};
 
 let start: MeasureStart | undefined;
 let model: GroupViT | undefined;
@@ -52,19 +57,30 @@ async function load(message: MeasureStart): Promise<void> {
 
 async function measure({ sample, save }: MeasureTask): Promise<MeasureRecord> {
   const { protocol, set } = start!;
-  if (protocol.task === "classification") return label(sample as LabelledSample);
-  return measureMask(
+  const hash = createHash("sha256");
+  if (protocol.task === "classification") {
+    const { name, picture, label } = sample as LabelledSample;
+    const source = typeof picture === "string" ? picture : await readPart(picture);
+    const record = await measureLabel(model!, name, source, label, words!);
+    if (typeof source === "string") await addFile(hash, source);
+    else hash.update(source);
+    return { ...record, sha256: hash.update(` ${label}`).digest("hex") };
+  }
+  const { picture, mask } = sample as MaskedSample;
+  const record = await measureMask(
     model!,
     sample as MaskedSample,
     protocol,
     set!,
     save === undefined ? undefined : (png) => writeFileAtomic(save, png),
   );
+  await addFile(hash, picture);
+  await addFile(hash, mask);
+  return { ...record, sha256: hash.digest("hex") };
 }
 
-async function label({ name, picture, label }: LabelledSample) {
-  const source = typeof picture === "string" ? picture : await readPart(picture);
-  return measureLabel(model!, name, source, label, words!);
+async function addFile(hash: Hash, path: string): Promise<void> {
+  for await (const chunk of readChunks(path)) hash.update(chunk);
 }
 
 async function readPart({ shard, offset, length }: Exclude<LabelledSample["picture"], string>) {

@@ -14,7 +14,7 @@ declare module "opentype.js" {
     /** The glyph of the first character of `text`; the empty box when the font has none. */
     charToGlyph(text: string): Glyph;
   }
-  const opentype: { parse(buffer: ArrayBuffer): Font };
+  const opentype: { parse(buffer: ArrayBuffer, options?: { lowMemory?: boolean }): Font };
   export default opentype;
   export type { Font };
 }

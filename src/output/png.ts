@@ -130,7 +130,10 @@ export async function decodeLabelPng(bytes: Uint8Array): Promise<DecodedLabelPng
   const { header, palette, rows } = await unpackPng(bytes, LABEL_DEPTHS);
   const { width, height } = header;
   const map = unpack(rows, header);
-  if (header.colourType === PALETTE) countValues({ width, height, map }, palette.length / 3);
+  // A value beyond a full palette does not exist.
+  if (header.colourType === PALETTE && palette.length < 3 * 2 ** header.depth) {
+    countValues({ width, height, map }, palette.length / 3);
+  }
   return { width, height, map, palette };
 }
 
@@ -318,6 +321,10 @@ function unpack(rows: Uint8Array, header: PngHeader): Uint8Array | Uint16Array {
   const mask = (1 << Math.min(depth, 8)) - 1;
   for (let y = 0; y < height; y++) {
     const row = y * stride + 1;
+    if (depth === 8) {
+      map.set(rows.subarray(row, row + width), y * width);
+      continue;
+    }
     for (let x = 0; x < width; x++) {
       const bit = x * depth;
       const byte = rows[row + (bit >> 3)];

@@ -29,7 +29,8 @@ function font(weight: Weight): Font {
     const file = readFileSync(require.resolve(FILES[weight]));
     // Loaded when the first letter is drawn: most programs never draw one.
     const { parse } = require("opentype.js") as typeof opentype;
-    loaded = parse(new Uint8Array(file).buffer);
+    // Glyph by glyph, as they are drawn: reading all 6,000 takes longer than encoding a picture.
+    loaded = parse(new Uint8Array(file).buffer, { lowMemory: true });
     fonts.set(weight, loaded);
   }
   return loaded;

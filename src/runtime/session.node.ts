@@ -10,6 +10,9 @@ import type { CreateSession, Device, Session, Value } from "./session.js";
 // what is run. It looks at this when that session is made. Who wants to be counted says 0.
 process.env.ORT_DISABLE_TELEMETRY ??= "1";
 
+/** Weights, in bytes, below which memory is not worth the two collections: they take longer than a small session. */
+const WORTH_COLLECTING = 24 * 2 ** 20;
+
 /** Devices that this build of ONNX Runtime names, with what their provider is called there. */
 const PROVIDERS: Partial<Record<Device, string>> = { cpu: "cpu", webgpu: "webgpu", cuda: "cuda" };
 
@@ -19,7 +22,8 @@ export const createSession: CreateSession = async (onnx, options = {}, external)
   if (!provider) {
     throw new InputError(`device "${device}" does not run in Node; use cpu, webgpu or cuda`);
   }
-  if (external?.size) collectGarbage();
+  const large = external !== undefined && byteLength(external) >= WORTH_COLLECTING;
+  if (large) collectGarbage();
   let session: ort.InferenceSession;
   try {
     session = await ort.InferenceSession.create(onnx, {
@@ -41,12 +45,16 @@ export const createSession: CreateSession = async (onnx, options = {}, external)
         "run `groupvit doctor` to see what this machine offers",
     );
   }
-  if (external?.size) {
-    external.clear();
-    collectGarbage();
-  }
+  external?.clear();
+  if (large) collectGarbage();
   return wrap(session, device);
 };
+
+function byteLength(external: ReadonlyMap<string, Uint8Array>): number {
+  let bytes = 0;
+  for (const data of external.values()) bytes += data.byteLength;
+  return bytes;
+}
 
 /**
  * Frees what the caller has dropped (the checkpoint's file, weights in another layout) before the engine

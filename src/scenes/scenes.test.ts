@@ -270,6 +270,33 @@ describe("evaluation", () => {
     await expect(writeEvaluation(heldOut, target)).rejects.toThrow(/exists; remove it/);
   });
 
+  it("stays the set that published numbers were measured on", () => {
+    // Whoever changes how scenes are composed changes this set too, and with it every number of the bundled
+    // model's card: then measure it again (`groupvit eval scenes --card`), and write down here what it is now.
+    const own = makeCatalogue(heldOut);
+    const scenes = Array.from({ length: 8 }, (_, i) =>
+      sceneAt("evaluation/emoji", i, own, { size: 64, difficulty: i / 7, faithful: true }),
+    );
+    const objects = scenes.map(({ mask }) => {
+      const share = (value: number) => mask.reduce((sum, own) => sum + (own === value ? 1 : 0), 0);
+      const values = [...new Set(mask)].sort((a, b) => a - b);
+      // In tens of pixels: how edges are drawn may differ between versions of the rasteriser.
+      return values
+        .map((value) => `${CLASS_NAMES[value]} ${Math.round(share(value) / 10)}`)
+        .join(", ");
+    });
+    expect(objects).toEqual([
+      "background 292, apple 118",
+      "background 302, apple 108",
+      "background 334, dog 21, apple 55",
+      "background 343, dog 67",
+      "background 322, dog 40, apple 48",
+      "background 267, dog 143",
+      "background 356, dog 54",
+      "background 318, dog 16, apple 75",
+    ]);
+  });
+
   it("refuses cut-outs that training sees", async () => {
     await expect(writeEvaluation(train, join(folder, "wrong"))).rejects.toThrow(
       /belongs to training/,

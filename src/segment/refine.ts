@@ -9,7 +9,7 @@ const DILATIONS = [1, 2, 4, 8, 12, 24];
 const ROUNDS = 10;
 /** How fast a difference of colour parts pixels, in deviations of the neighbourhood. */
 const SHARPNESS = 0.1;
-/** Beyond it the picture is refined at a coarser grid: bounds time and memory (48 floats a pixel). */
+/** Beyond it the picture is refined at a coarser grid: bounds time and memory (48 weights a pixel). */
 const MAX_PIXELS = 1 << 18;
 
 /**
@@ -33,27 +33,39 @@ export function refineMap<Map extends Uint8Array | Uint16Array>(picture: Picture
   const step = Math.ceil(Math.sqrt((width * height) / MAX_PIXELS));
   const [columns, rows] = [Math.ceil(width / step), Math.ceil(height / step)];
   const at = (i: number) => Math.floor(i / columns) * step * width + (i % columns) * step;
-  const colours = new Float32Array(3 * columns * rows); // [3, rows, columns]
-  for (let i = 0; i < columns * rows; i++) {
-    for (let c = 0; c < 3; c++) colours[c * columns * rows + i] = data[3 * at(i) + c]!;
-  }
-  const neighbours = offsets(columns, rows);
-  const weights = affinities(colours, columns, rows, neighbours);
+  const grid = createGrid(columns, rows);
+  const colours = [0, 1, 2].map((c) => {
+    const plane = new Float32Array(grid.size);
+    fillInside(plane, grid, (i) => data[3 * at(i) + c]!);
+    extendEdges(plane, grid);
+    return plane;
+  });
+  const weights = affinities(colours, grid);
   const best = new Float32Array(columns * rows).fill(-1);
   const winner = new Uint16Array(columns * rows);
+  // Weights sum to 1, and so do the masks: the last one is what the others leave.
+  const rest = new Float32Array(columns * rows).fill(1);
+  const last = values.pop()!;
+  let mask = new Float32Array(grid.size);
+  let next = new Float32Array(grid.size);
   for (const value of values) {
-    let mask: Float32Array = Float32Array.from({ length: columns * rows }, (_, i) =>
-      map[at(i)] === value ? 1 : 0,
-    );
-    for (let round = 0; round < ROUNDS; round++)
-      mask = spread(mask, weights, neighbours, columns, rows);
-    for (let i = 0; i < mask.length; i++) {
-      if (mask[i]! > best[i]!) {
-        best[i] = mask[i]!;
-        winner[i] = value;
+    fillInside(mask, grid, (i) => (map[at(i)] === value ? 1 : 0));
+    for (let round = 0; round < ROUNDS; round++) {
+      extendEdges(mask, grid);
+      spread(mask, weights, grid, next);
+      [mask, next] = [next, mask];
+    }
+    for (let y = 0, i = 0; y < rows; y++) {
+      for (let x = 0, from = start(grid, y); x < columns; x++, i++, from++) {
+        rest[i]! -= mask[from]!;
+        if (mask[from]! > best[i]!) {
+          best[i] = mask[from]!;
+          winner[i] = value;
+        }
       }
     }
   }
+  for (let i = 0; i < rest.length; i++) if (rest[i]! > best[i]!) winner[i] = last;
   for (let y = 0; y < height; y++) {
     const row = Math.floor(y / step) * columns;
     for (let x = 0; x < width; x++) refined[y * width + x] = winner[row + Math.floor(x / step)]!;
@@ -61,88 +73,107 @@ export function refineMap<Map extends Uint8Array | Uint16Array>(picture: Picture
   return refined;
 }
 
-type Offset = readonly [dx: number, dy: number];
+/** Planes of numbers with a margin around them, so that every pixel has all of its neighbours. */
+interface Grid {
+  readonly columns: number;
+  readonly rows: number;
+  readonly margin: number;
+  /** Numbers from a row to the next, and of a plane. */
+  readonly stride: number;
+  readonly size: number;
+  /** Steps from a pixel to its neighbours. */
+  readonly neighbours: Int32Array;
+}
 
-function offsets(columns: number, rows: number): Offset[] {
-  const around = [-1, 0, 1].flatMap((dy) => [-1, 0, 1].map((dx) => [dx, dy] as const));
-  return DILATIONS.filter((distance) => distance < Math.max(columns, rows)).flatMap((distance) =>
-    around
-      .filter(([dx, dy]) => dx !== 0 || dy !== 0)
-      .map(([dx, dy]) => [dx * distance, dy * distance] as const),
+function createGrid(columns: number, rows: number): Grid {
+  const dilations = DILATIONS.filter((distance) => distance < Math.max(columns, rows));
+  const margin = Math.max(...dilations);
+  const stride = columns + 2 * margin;
+  const around = [-1, 0, 1].flatMap((dy) => [-1, 0, 1].map((dx) => dy * stride + dx));
+  const neighbours = dilations.flatMap((distance) =>
+    around.filter((step) => step !== 0).map((step) => step * distance),
   );
+  const size = stride * (rows + 2 * margin);
+  return { columns, rows, margin, stride, size, neighbours: Int32Array.from(neighbours) };
 }
 
-/** Index of a neighbour; beyond the border the nearest pixel inside stands for it. */
-function neighbour(x: number, y: number, [dx, dy]: Offset, columns: number, rows: number): number {
-  const nx = Math.min(columns - 1, Math.max(0, x + dx));
-  const ny = Math.min(rows - 1, Math.max(0, y + dy));
-  return ny * columns + nx;
+/** Where a row begins in a plane. */
+function start({ margin, stride }: Grid, y: number): number {
+  return (y + margin) * stride + margin;
 }
 
-/** How alike a pixel and its neighbours are: [neighbours, rows, columns], summing to 1 over neighbours. */
-function affinities(
-  colours: Float32Array,
-  columns: number,
-  rows: number,
-  neighbours: readonly Offset[],
-): Float32Array {
-  const size = columns * rows;
-  const weights = new Float32Array(neighbours.length * size);
-  const places = new Int32Array(neighbours.length);
+function fillInside(plane: Float32Array, grid: Grid, value: (pixel: number) => number): void {
+  for (let y = 0, i = 0; y < grid.rows; y++) {
+    const from = start(grid, y);
+    for (let x = 0; x < grid.columns; x++, i++) plane[from + x] = value(i);
+  }
+}
+
+/** Fills the margin: beyond the border the nearest pixel inside stands. */
+function extendEdges(plane: Float32Array, grid: Grid): void {
+  const { columns, rows, margin, stride } = grid;
   for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < columns; x++) {
-      const i = y * columns + x;
-      neighbours.forEach((offset, n) => {
-        places[n] = neighbour(x, y, offset, columns, rows);
-        weights[n * size + i] = 0;
-      });
-      for (let c = 0; c < 3; c++) {
-        const plane = colours.subarray(c * size, (c + 1) * size);
+    const from = start(grid, y);
+    plane.fill(plane[from]!, from - margin, from);
+    plane.fill(plane[from + columns - 1]!, from + columns, from + columns + margin);
+  }
+  const last = rows + margin - 1;
+  for (let y = 0; y < margin; y++) {
+    plane.copyWithin(y * stride, margin * stride, (margin + 1) * stride);
+    plane.copyWithin((last + 1 + y) * stride, last * stride, (last + 1) * stride);
+  }
+}
+
+/** How alike a pixel and its neighbours are: [rows, columns, neighbours], summing to 1 over neighbours. */
+function affinities(colours: readonly Float32Array[], grid: Grid): Float32Array {
+  const { columns, rows, neighbours } = grid;
+  const count = neighbours.length;
+  const weights = new Float32Array(rows * columns * count);
+  const own = new Float32Array(count);
+  for (let y = 0, at = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++, at += count) {
+      const i = start(grid, y) + x;
+      own.fill(0);
+      for (const plane of colours) {
         let [sum, squares] = [0, 0];
-        for (const place of places) {
-          sum += plane[place]!;
-          squares += plane[place]! ** 2;
+        for (let n = 0; n < count; n++) {
+          const value = plane[i + neighbours[n]!]!;
+          sum += value;
+          squares += value * value;
         }
-        const mean = sum / places.length;
-        const deviation = Math.sqrt(Math.max(0, squares / places.length - mean * mean));
+        const mean = sum / count;
+        const deviation = Math.sqrt(Math.max(0, squares / count - mean * mean));
         const scale = 1 / (3 * (1e-3 + SHARPNESS * deviation));
-        for (let n = 0; n < places.length; n++) {
-          weights[n * size + i]! -= Math.abs(plane[places[n]!]! - plane[i]!) * scale;
+        for (let n = 0; n < count; n++) {
+          own[n]! -= Math.abs(plane[i + neighbours[n]!]! - plane[i]!) * scale;
         }
       }
       let largest = Number.NEGATIVE_INFINITY;
-      for (let n = 0; n < places.length; n++) largest = Math.max(largest, weights[n * size + i]!);
+      for (let n = 0; n < count; n++) if (own[n]! > largest) largest = own[n]!;
       let total = 0;
-      for (let n = 0; n < places.length; n++) {
-        const power = Math.exp(weights[n * size + i]! - largest);
-        weights[n * size + i] = power;
+      for (let n = 0; n < count; n++) {
+        const power = Math.exp(own[n]! - largest);
+        own[n] = power;
         total += power;
       }
-      for (let n = 0; n < places.length; n++) weights[n * size + i]! /= total;
+      for (let n = 0; n < count; n++) weights[at + n] = own[n]! / total;
     }
   }
   return weights;
 }
 
 /** Each pixel takes the mean of its neighbours, weighted by how alike they are. */
-function spread(
-  mask: Float32Array,
-  weights: Float32Array,
-  neighbours: readonly Offset[],
-  columns: number,
-  rows: number,
-): Float32Array {
-  const size = columns * rows;
-  const next = new Float32Array(size);
-  neighbours.forEach(([dx, dy], n) => {
-    const own = weights.subarray(n * size, (n + 1) * size);
-    for (let y = 0; y < rows; y++) {
-      const from = Math.min(rows - 1, Math.max(0, y + dy)) * columns;
-      for (let x = 0; x < columns; x++) {
-        const nx = Math.min(columns - 1, Math.max(0, x + dx));
-        next[y * columns + x]! += own[y * columns + x]! * mask[from + nx]!;
+function spread(mask: Float32Array, weights: Float32Array, grid: Grid, next: Float32Array): void {
+  const { columns, rows, neighbours } = grid;
+  const count = neighbours.length;
+  for (let y = 0, at = 0; y < rows; y++) {
+    const from = start(grid, y);
+    for (let i = from; i < from + columns; i++, at += count) {
+      let sum = 0;
+      for (let n = 0; n < count; n++) {
+        sum += weights[at + n]! * mask[i + neighbours[n]!]!;
       }
+      next[i] = sum;
     }
-  });
-  return next;
+  }
 }

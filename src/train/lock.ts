@@ -63,7 +63,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
         }
         const { pid, host, since } = owner;
         throw new InputError(
-          `run folder ${folder}: process ${pid} on ${host} trains there since ${since}; stop it, or give ` +
+          `run folder ${folder}: process ${pid} on ${host} works there since ${since}; stop it, or give ` +
             "another folder",
         );
       }

@@ -1,14 +1,16 @@
 // `groupvit eval` and `groupvit calibrate` as their users meet them: the compiled program, real files.
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test, vi } from "vitest";
 import { fromFloat32 } from "../../src/checkpoint/dtypes.js";
 import { saveHuggingFace } from "../../src/checkpoint/save.node.js";
 import type { Calibration } from "../../src/evaluate/calibrate.js";
-import type { SegmentationResult } from "../../src/evaluate/result.js";
+import type { ClassificationResult, SegmentationResult } from "../../src/evaluate/result.js";
 import { decodeLabelPng, encodeLabelPng, vocPalette } from "../../src/index.js";
+import { tarEnd, tarFile } from "../../src/train/data/tar.js";
+import { lockFolder } from "../../src/train/lock.js";
 import { findFixtures } from "../parity/fixture.js";
 import { loadWeights } from "../parity/weights.js";
 import { groupvit, saveRandomModel } from "../support/cli.js";
@@ -92,6 +94,7 @@ test("labels after the whole pipeline are the reference's", async () => {
   await writeSet(at("reference"), report.classes, samples);
   const cases: [string, string[]][] = [
     ["whole.bg1.th0.95", ["--mode", "whole"]],
+    ["whole.bg0", ["--mode", "whole", "--background", "none"]],
     ["slide.bg0", ["--mode", "slide", "--background", "none"]],
   ];
   for (const [key, options] of cases) {
@@ -136,12 +139,211 @@ test("killed at any moment and run again, it gives the numbers of one run", asyn
   expect(ledger.trimEnd().split("\n")).toHaveLength(25);
 });
 
+test("a mask that was corrected is measured again, a map that is missing is saved", async () => {
+  await cp(at("set"), at("corrected"), { recursive: true });
+  const args = ["eval", "folder", "--root", "corrected", "--model", "model", "--limit", "4"];
+  const first = await run(...args, "--out", "resumed", "--json");
+  const { pictures } = JSON.parse(first.stdout) as SegmentationResult;
+  const { name } = pictures[1]!;
+  const path = at("corrected/SegmentationClass", `${name}.png`);
+  const mask = await decodeLabelPng(await readFile(path));
+  await writeFile(path, encodeLabelPng({ ...mask, map: mask.map.fill(2) }, vocPalette()));
+  const resumed = await run(...args, "--out", "resumed", "--save", "maps", "--json");
+  const fresh = await run(...args, "--out", "begun-again", "--json");
+  expect(numbers(JSON.parse(resumed.stdout))).toEqual(numbers(JSON.parse(fresh.stdout)));
+  expect(numbers(JSON.parse(fresh.stdout))).not.toEqual(numbers(JSON.parse(first.stdout)));
+  // Other bytes are another set, and the result says so.
+  const setOf = ({ stdout }: { stdout: string }) =>
+    (JSON.parse(stdout) as SegmentationResult).dataset;
+  expect(setOf(fresh).sha256).not.toBe(setOf(first).sha256);
+  expect((await readdir(at("maps"))).sort()).toEqual(
+    pictures.map((picture) => `${picture.name}.png`).sort(),
+  );
+  // Now all is there: nothing is measured, and the ledger does not grow.
+  const ledger = await readFile(at("resumed/ledger.jsonl"), "utf8");
+  expect((await run(...args, "--out", "resumed", "--save", "maps")).code).toBe(0);
+  expect(await readFile(at("resumed/ledger.jsonl"), "utf8")).toBe(ledger);
+});
+
+test.each<[string, (root: string) => Promise<unknown>, RegExp]>([
+  [
+    "a mask that is missing",
+    (root) => rm(join(root, "SegmentationClass/picture-23.png")),
+    /SegmentationClass\/picture-23\.png: the mask of "picture-23" is missing; add it/,
+  ],
+  [
+    "a class id out of range",
+    (root) =>
+      writeFile(
+        join(root, "SegmentationClass/picture-23.png"),
+        encodeLabelPng(
+          { width: 63, height: 48, map: new Uint8Array(63 * 48).fill(4) },
+          vocPalette(),
+        ),
+      ),
+    /picture-23\.png: value 4 at x 0, y 0 has no class.*correct the mask or the list of classes/,
+  ],
+  [
+    "sizes that disagree",
+    (root) =>
+      writeFile(
+        join(root, "SegmentationClass/picture-23.png"),
+        encodeLabelPng({ width: 48, height: 63, map: new Uint8Array(63 * 48) }, vocPalette()),
+      ),
+    /picture-23\.png: the mask is 48 x 63 pixels, its picture .*63 x 48; give a mask/,
+  ],
+  [
+    "a JPEG mask",
+    async (root) => {
+      const path = join(root, "SegmentationClass/picture-23");
+      await sharp(`${path}.png`).jpeg().toFile(`${path}.jpg`);
+      await rm(`${path}.png`);
+    },
+    /picture-23\.jpg: a JPEG cannot be a mask.*PNG/,
+  ],
+  [
+    "an empty split",
+    (root) => writeFile(join(root, "ImageSets/Segmentation/val.txt"), "\n"),
+    /val\.txt: it lists no pictures/,
+  ],
+])("%s is named before a picture is measured", async (what, spoil, message) => {
+  const root = what.replaceAll(" ", "-");
+  await cp(at("set"), at(root), { recursive: true });
+  await spoil(at(root));
+  const out = `out-${root}`;
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", root, "--model", "model", "--out", out],
+  );
+  expect(stderr).toMatch(message);
+  expect(code).toBe(2);
+  await expect(readdir(at(out))).rejects.toThrow("ENOENT");
+});
+
+const square = (colour: string) =>
+  sharp({ create: { width: 48, height: 48, channels: 3, background: colour } });
+const squareMask = (value: number) =>
+  encodeLabelPng({ width: 48, height: 48, map: new Uint8Array(48 * 48).fill(value) }, vocPalette());
+
+/** Files by path below `root`. */
+async function put(root: string, files: Record<string, string | Uint8Array>): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(at(root, path)), { recursive: true });
+    await writeFile(at(root, path), content);
+  }
+}
+
+test.each<[string, string, () => Promise<Record<string, string | Uint8Array>>, object]>([
+  [
+    "voc",
+    "voc",
+    async () => ({
+      "VOCdevkit/VOC2012/JPEGImages/2007_1.jpg": await square("red").jpeg().toBuffer(),
+      "VOCdevkit/VOC2012/SegmentationClass/2007_1.png": squareMask(15),
+      "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt": "2007_1\n",
+    }),
+    { classes: 21, changes: ["pictures: 1449 -> 1"], true: "person", threshold: 0.95 },
+  ],
+  [
+    "context",
+    "context",
+    async () => ({
+      "VOC2010/JPEGImages/2008_1.jpg": await square("red").jpeg().toBuffer(),
+      "VOC2010/SegmentationClassContext/2008_1.png": squareMask(59),
+      "VOC2010/ImageSets/SegmentationContext/val.txt": "2008_1\n",
+    }),
+    { classes: 60, changes: ["pictures: 5105 -> 1"], true: "wood", threshold: 0.35 },
+  ],
+  [
+    "coco-object",
+    "coco with maps of COCO-Stuff",
+    async () => ({
+      "val2017/000000000139.jpg": await square("red").jpeg().toBuffer(),
+      // 89 is the toothbrush, category 90 of 91.
+      "stuffthingmaps/val2017/000000000139.png": squareMask(89),
+    }),
+    { classes: 81, changes: ["pictures: 5000 -> 1"], true: "toothbrush", threshold: 0.95 },
+  ],
+])(
+  "%s is measured by the authors' protocol, and a part of it is called one",
+  async (name, root, files, expected) => {
+    await put(root, await files());
+    const { stdout, code } = await run(
+      ...["eval", name, "--root", root, "--model", "model", "--out", `out ${root}`, "--json"],
+    );
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout) as SegmentationResult;
+    expect({
+      classes: result.classes.length,
+      changes: result.changes,
+      true: result.classes.find(({ pixels }) => pixels === 48 * 48)?.name,
+      threshold: (result.protocol.background as { threshold: number }).threshold,
+    }).toEqual(expected);
+    expect(result.protocol).toMatchObject({
+      prompts: "simple",
+      topK: 5,
+      mode: "slide",
+      shortSide: 448,
+    });
+    expect(result.published.map(({ model }) => model)).toEqual([
+      "nvidia/groupvit-gcc-yfcc",
+      "nvidia/groupvit-gcc-redcaps",
+    ]);
+  },
+);
+
+test("imagenet from folders and from shards has the same numbers, top-1 and top-5", async () => {
+  const pictures = await Promise.all(
+    ["red", "lime", "blue"].map((c) => square(c).jpeg().toBuffer()),
+  );
+  const ids = ["n01440764", "n01443537", "n15075141"];
+  await put(
+    "imagenet",
+    Object.fromEntries(ids.map((id, i) => [`val/${id}/${i}.JPEG`, pictures[i]!])),
+  );
+  const entries = [0, 1, 999].flatMap((label, i) => [
+    tarFile(`${i}.jpg`, pictures[i]!),
+    tarFile(`${i}.cls`, Buffer.from(`${label}\n`)),
+  ]);
+  await put("shards", { "val-0.tar": Buffer.concat([...entries, tarEnd()]) });
+  const [folders, shards] = await Promise.all(
+    ["imagenet", "shards"].map(async (root) => {
+      const { stdout } = await run(
+        ...["eval", "imagenet", "--root", root, "--model", "model", "--out", `out-${root}`],
+        ...["--prompts", "simple", "--json"],
+      );
+      return JSON.parse(stdout) as ClassificationResult;
+    }),
+  );
+  for (const { changes, top1, top5, classes } of [folders!, shards!]) {
+    expect(changes).toEqual(["prompts: full -> simple", "pictures: 50000 -> 3"]);
+    expect(classes.filter((own) => own.pictures > 0).map(({ name }) => name)).toEqual([
+      "tench",
+      "goldfish",
+      "toilet paper",
+    ]);
+    expect(top1).toBeLessThanOrEqual(top5);
+    expect([top1, top5]).toEqual([folders!.top1, folders!.top5]);
+  }
+  expect(shards!.dataset.sha256).toBe(folders!.dataset.sha256);
+});
+
+test("two evaluations do not write into one folder", async () => {
+  const unlock = await lockFolder(at("busy"));
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", "set", "--model", "model", "--out", "busy"],
+  );
+  await unlock();
+  expect(stderr).toMatch(/busy: process \d+ on .* works there since/);
+  expect(code).toBe(2);
+});
+
 test("a change of protocol is named, and never mixed into finished numbers", async () => {
   const args = ["eval", "folder", "--root", "set", "--model", "model", "--limit", "6"];
   const first = await run(...args, "--out", "changed", "--threshold", "0.5", "--flip", "--json");
   expect((JSON.parse(first.stdout) as SegmentationResult).changes).toEqual([
     "threshold: 0.95 -> 0.5",
     "flip: off -> on",
+    "pictures: 24 -> 6",
   ]);
   const second = await run(...args, "--out", "changed", "--threshold", "0.6", "--flip");
   expect(second.code).toBe(2);
@@ -155,6 +357,7 @@ test("a change of protocol is named, and never mixed into finished numbers", asy
 
 test.each([
   [["eval", "voc"], /--root/],
+  [["eval", "scenes"], /evaluation does not exist; .*"npm run eval:scenes" makes the held-out set/],
   [["eval", "pascal"], /Choose from voc/],
   [["eval", "folder", "--root", "nowhere"], /nowhere/],
   [

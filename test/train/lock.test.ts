@@ -29,7 +29,7 @@ describe("the lock of a folder", () => {
   it("keeps a second one out by name, and is gone afterwards", async () => {
     const unlock = await lockFolder(folder);
     await expect(lockFolder(folder)).rejects.toThrow(
-      new RegExp(`process ${process.pid} on .* trains there since 20.*; stop it`),
+      new RegExp(`process ${process.pid} on .* works there since 20.*; stop it`),
     );
     await unlock();
     expect(existsSync(folder)).toBe(false);
@@ -66,7 +66,7 @@ describe("the lock of a folder", () => {
   it("of another machine is stale without a sign for two minutes", async () => {
     const first = await lockFolder(folder);
     const theirs = change({ id: "theirs", host: "elsewhere" });
-    await expect(lockFolder(folder)).rejects.toThrow(/on elsewhere trains there/);
+    await expect(lockFolder(folder)).rejects.toThrow(/on elsewhere works there/);
     // The first no longer has it, and must leave it alone.
     await first();
     expect(readFileSync(lock, "utf8")).toBe(theirs);

@@ -1,5 +1,6 @@
 // groupvit eval: measures a model on a data set, under a protocol that is printed with the numbers.
 
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
@@ -18,6 +19,9 @@ import {
 } from "../options.js";
 import { startProgress } from "../progress.js";
 import { interruption, print } from "../terminal.js";
+
+/** Where a checkout keeps the held-out scenes. */
+const SCENES = ".cache/scenes/evaluation";
 
 const DATASETS: readonly DatasetName[] = [
   "voc",
@@ -61,10 +65,7 @@ export function evalCommand(): Command {
   return new Command("eval")
     .description("Measure a model on a data set; results carry the whole protocol.")
     .argument("<dataset>", DATASETS.join(", "), datasetName)
-    .option(
-      "--root <folder>",
-      "where the data set lies (default for scenes: .cache/scenes/evaluation)",
-    )
+    .option("--root <folder>", `where the data set lies (default for scenes: ${SCENES})`)
     .option("--split <name>", "list of pictures (default: the set's validation list)")
     .option(...MODEL_OPTION)
     .addOption(dtypeOption())
@@ -185,10 +186,16 @@ async function measure(
 
 async function openSet(dataset: DatasetName, { root, split }: Options): Promise<EvaluationSet> {
   const { openDataset } = await import("../../evaluate/datasets/open.js");
-  const folder = root ?? (dataset === "scenes" ? ".cache/scenes/evaluation" : undefined);
+  const folder = root ?? (dataset === "scenes" ? SCENES : undefined);
   if (folder === undefined) {
     throw new InputError(
       `eval ${dataset}: say where the data set lies, as in --root data/${dataset}`,
+    );
+  }
+  if (root === undefined && !existsSync(folder)) {
+    throw new InputError(
+      `eval scenes: ${folder} does not exist; in a checkout "npm run eval:scenes" makes the held-out set and ` +
+        "measures; or say where one lies, as in --root data/scenes",
     );
   }
   return openDataset(dataset, resolve(folder), { split });

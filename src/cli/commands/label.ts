@@ -4,10 +4,10 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { ANNOTATION_FORMATS, type AnnotationFormatName } from "../../annotate/formats.js";
+import { FORMAT_TITLES } from "../../annotate/format-titles.js";
+import type { AnnotationFormatName } from "../../annotate/formats.js";
 import { InputError } from "../../errors.js";
 import type { LabelEngine, LabelSummary } from "../../label/run.js";
-import { findPictures } from "../label-sources.js";
 import {
   addLabelOptions,
   type LabelOptions,
@@ -35,7 +35,7 @@ interface Options extends LabelOptions, SegmentCliOptions {
   json?: boolean;
 }
 
-const FORMATS = Object.keys(ANNOTATION_FORMATS) as AnnotationFormatName[];
+const FORMATS = Object.keys(FORMAT_TITLES) as AnnotationFormatName[];
 /** Pictures that could not be labelled are told one by one up to here. */
 const TOLD = 20;
 
@@ -96,7 +96,7 @@ export function labelCommand(): Command {
       "after",
       `
 Formats:
-${FORMATS.map((name) => `  ${name.padEnd(14)} ${ANNOTATION_FORMATS[name].title}`).join("\n")}
+${FORMATS.map((name) => `  ${name.padEnd(14)} ${FORMAT_TITLES[name]}`).join("\n")}
 
 Beside them: manifest.json (model, labels, protocol), set-aside.json (pictures that could not be labelled,
 and why), review.json and review.png (what the model is least sure of), results/ (from which all other
@@ -112,6 +112,7 @@ Examples:
 
 async function run(sources: string[], options: Options): Promise<void> {
   const { labelPictures } = await import("../../label/run.js");
+  const { findPictures } = await import("../label-sources.js");
   const { labels, preset } = await requireLabels(options);
   const manifest = await describeRun(options, labels, preset);
   const engine = await openEngine(options);

@@ -66,7 +66,21 @@ describe("checking a data set with masks", () => {
     }
     const done: string[] = [];
     await checkDataset(await open(), { onProgress: (n, total) => done.push(`${n}/${total}`) });
-    expect(done).toEqual(["16/22", "22/22"]);
+    // Files first, in parts, then the values of each mask.
+    expect(done.slice(0, 3)).toEqual(["16/44", "22/44", "23/44"]);
+    expect(done.at(-1)).toBe("44/44");
+  });
+
+  it("names a value without a class, though only the last mask has it", async () => {
+    for (let i = 0; i < 20; i++) {
+      await put(`images/c${i}.png`, await picture().png().toBuffer());
+      await put(`masks/c${i}.png`, mask(i === 19 ? [0, 1, 2, 0, 3, 0] : undefined));
+    }
+    const set = await open();
+    const last = { ...set, samples: [...set.samples].sort((a) => (a.name === "c19" ? 1 : -1)) };
+    expect(await fault(checkDataset(last))).toMatch(
+      /masks\/c19\.png: value 3 at x 1, y 1 has no class; values are 0 background, 1 cat, 2 dog/,
+    );
   });
 
   it.each<[string, string, () => Promise<Uint8Array | string> | Uint8Array | string, RegExp]>([

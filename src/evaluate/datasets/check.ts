@@ -1,5 +1,5 @@
-// Looks through a data set before anything runs for long: every file is there, is what it should be, and
-// pictures and masks fit. Only first bytes are read.
+// Looks through a data set before anything runs for long: every file is there, is what it should be, pictures
+// and masks fit, and every pixel of a mask has a class.
 
 import { realpath, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
@@ -15,7 +15,7 @@ import type {
   SegmentationSet,
 } from "../dataset.js";
 import { openFile, readPart } from "./files.js";
-import { maskFault } from "./masks.js";
+import { maskFault, readMask } from "./masks.js";
 import { pngHeader } from "./png-header.js";
 
 type AnySet = SegmentationSet | ClassificationSet;
@@ -31,8 +31,8 @@ const HEAD_BYTES = 1024;
 const AT_ONCE = 16;
 
 /**
- * Checks every sample of a set, with memory that does not grow with it. Values of masks and damaged
- * pixels show only when `readMask` and the decoder read them.
+ * Checks every sample of a set, with memory that does not grow with it: first that all files are there and fit,
+ * then the values of all masks. Damaged pixels of pictures show only when they are decoded.
  *
  * @throws InputError for the first sample, in order, that is wrong: names the file and what to do
  */
@@ -40,22 +40,30 @@ export async function checkDataset(
   set: AnySet,
   { signal, onProgress }: CheckOptions = {},
 ): Promise<void> {
-  const total = set.samples.length;
-  if (total === 0) {
+  const count = set.samples.length;
+  if (count === 0) {
     throw new InputError(`data set ${set.name}: the split "${set.split}" is empty; name another`);
   }
+  const masked = set.kind === "segmentation" ? set.samples : [];
+  const total = count + masked.length;
   const checkAt = (i: number) =>
     set.kind === "segmentation"
       ? checkMasked(set, set.samples[i]!)
       : checkLabelled(set, set.samples[i]!);
-  for (let start = 0; start < total; start += AT_ONCE) {
+  for (let start = 0; start < count; start += AT_ONCE) {
     signal?.throwIfAborted();
-    const end = Math.min(total, start + AT_ONCE);
+    const end = Math.min(count, start + AT_ONCE);
     const results = await Promise.allSettled(
       Array.from({ length: end - start }, (_, i) => checkAt(start + i)),
     );
     for (const result of results) if (result.status === "rejected") throw result.reason;
     onProgress?.(end, total);
+  }
+  // One after another: a large mask takes memory.
+  for (const [i, sample] of masked.entries()) {
+    signal?.throwIfAborted();
+    await readMask(set as SegmentationSet, sample);
+    onProgress?.(count + i + 1, total);
   }
 }
 

@@ -125,6 +125,8 @@ function position(pixel: number, width: number): string {
   return `x ${pixel % width}, y ${Math.floor(pixel / width)}`;
 }
 
+const NO_CLASS = -1;
+
 /** Applies the set's table and refuses values without a class. */
 function classValues(
   stored: Uint8Array | Uint16Array,
@@ -134,14 +136,17 @@ function classValues(
 ): Uint8Array {
   const { classes, background, coding } = set;
   const count = classes.length + (background ? 1 : 0);
-  const classOf = Uint8Array.from({ length: 256 }, (_, value) => coding.table?.[value] ?? value);
+  const classOf = Int16Array.from({ length: 256 }, (_, from) => {
+    const value = coding.table?.[from] ?? from;
+    return value < count || value === IGNORED ? value : NO_CLASS;
+  });
   const map = new Uint8Array(stored.length);
   for (let i = 0; i < stored.length; i++) {
-    const from = stored[i]!;
-    const value = classOf[from];
-    if (value === undefined || (value >= count && value !== IGNORED)) {
+    // Values of 16 bits may lie beyond the table.
+    const value = classOf[stored[i]!] ?? NO_CLASS;
+    if (value === NO_CLASS) {
       throw new InputError(
-        `${mask}: value ${from} at ${position(i, width)} has no class; values are ` +
+        `${mask}: value ${stored[i]} at ${position(i, width)} has no class; values are ` +
           `${valueNames(set)}, and 255 where nothing is counted; correct the mask or the list of classes`,
       );
     }

@@ -14,6 +14,14 @@ export const DATASET_NAMES = [
 
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
+/** The list that published results were measured on, and its pictures. */
+export const PUBLISHED_LISTS = {
+  voc: { split: "val", pictures: 1449 },
+  context: { split: "val", pictures: 5105 },
+  "coco-object": { split: "val2017", pictures: 5000 },
+  imagenet: { split: "val", pictures: 50_000 },
+} as const;
+
 const list = (text: string): readonly string[] => text.split(", ");
 
 /** PASCAL VOC: class i has mask value i + 1. */

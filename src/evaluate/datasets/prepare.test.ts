@@ -81,7 +81,7 @@ describe("preparing VOC", () => {
       kept: 0,
       notes: [],
     });
-    expect(work).toEqual(["check 2/2"]);
+    expect(work).toEqual(["check 2/4", "check 3/4", "check 4/4"]);
     expect(await fault(prepareDataset("voc", root))).toMatch(
       /val\.txt: 2 pictures, the published set has 1449; fetch VOCtrainval_11-May-2012\.tar from/,
     );
@@ -345,12 +345,16 @@ describe("preparing COCO objects", () => {
   });
 
   it("says what is missing", async () => {
-    expect(await fault(prepareDataset("coco-object", root))).toMatch(
-      /val2017: 2 pictures, the published set has 5000; fetch val2017\.zip/,
-    );
     expect(await fault(prepareCoco(root, {}, 2))).toMatch(
       /instances_val2017\.json does not exist; fetch annotations_trainval2017\.zip .*stuffthingmaps/,
     );
+    await put("annotations/instances_val2017.json", instances());
+    expect(await fault(prepareDataset("coco-object", root))).toMatch(
+      /val2017: 2 pictures, the published set has 5000; fetch val2017\.zip/,
+    );
+    // The masks of those that are there were made all the same: they can be evaluated.
+    expect((await openDataset("coco-object", root)).samples).toHaveLength(2);
+    expect(await readdir(join(root, "annotations/val2017"))).toHaveLength(2);
   });
 
   it.each<[string, string | ((value: Instances) => void), RegExp]>([

@@ -13,7 +13,7 @@ import { makeContextMasks } from "./context-masks.js";
 import { firstFile, isFile, readLines, readNames, realRoot } from "./files.js";
 import { imagenetClass } from "./imagenet.js";
 import type { MadeMasks, MakeOptions } from "./made.js";
-import type { DatasetName } from "./names.js";
+import { type DatasetName, PUBLISHED_LISTS } from "./names.js";
 import { openDataset, vocFolder } from "./open.js";
 import { ARCHIVES, fetchIt, fetchOrUnpack } from "./origins.js";
 
@@ -27,14 +27,6 @@ export interface PrepareReport extends MadeMasks {
   /** What was found or made, a sentence each. */
   readonly notes: readonly string[];
 }
-
-/** Pictures that the validation lists have. */
-const VALIDATION_PICTURES = {
-  voc: 1449,
-  context: 5105,
-  "coco-object": 5000,
-  imagenet: 50_000,
-} as const;
 
 const IMAGENET_PICTURES_PER_CLASS = 50;
 
@@ -105,7 +97,7 @@ async function checkCount(
 export async function prepareVoc(
   root: string,
   options: PrepareOptions,
-  expected: number = VALIDATION_PICTURES.voc,
+  expected: number = PUBLISHED_LISTS.voc.pictures,
 ): Promise<PrepareReport> {
   const set = await openDataset("voc", root, options);
   const list = join(set.root, "ImageSets/Segmentation/val.txt");
@@ -119,7 +111,7 @@ export async function prepareVoc(
 export async function prepareContext(
   root: string,
   options: PrepareOptions,
-  expected: number = VALIDATION_PICTURES.context,
+  expected: number = PUBLISHED_LISTS.context.pictures,
 ): Promise<PrepareReport> {
   const folder = await vocFolder("context", root, "VOC2010");
   const list = join(folder, "ImageSets/SegmentationContext/val.txt");
@@ -159,14 +151,11 @@ async function writeContextList(
 export async function prepareCoco(
   root: string,
   options: PrepareOptions,
-  expected: number = VALIDATION_PICTURES["coco-object"],
+  expected: number = PUBLISHED_LISTS["coco-object"].pictures,
 ): Promise<PrepareReport> {
   const real = await realRoot(root);
   const split = "val2017";
   const { folder, files } = await cocoPictures(real, split);
-  await checkCount(folder, files.size, expected, () =>
-    adviceFor("cocoPictures", real, options.signal),
-  );
   const names = [...files.keys()];
   const there = await findCocoMasks(real, split, names);
   const complete = there?.found === names.length;
@@ -176,7 +165,13 @@ export async function prepareCoco(
   const used = await findCocoMasks(real, split, names);
   const notes = used === undefined ? [] : [`masks: ${used.what}`];
   if (!complete) notes.push("the published results were measured on masks from COCO-Stuff maps");
-  return finish("coco-object", await openDataset("coco-object", real), options, masks, notes);
+  const set = await openDataset("coco-object", real);
+  const report = await finish("coco-object", set, options, masks, notes);
+  // Last, so that a part of the set can be evaluated, too.
+  await checkCount(folder, files.size, expected, () =>
+    adviceFor("cocoPictures", real, options.signal),
+  );
+  return report;
 }
 
 async function instancesFile(root: string): Promise<string> {
