@@ -14,8 +14,8 @@ import { blobs, jpeg, WORDS } from "./material.js";
 import { elapsed, ratio, takeTurns } from "./measure.js";
 import { type Row, rateRow } from "./row.js";
 
-/** Enough pictures for a few chunks in every process. */
-const FEW = 40;
+/** Pictures a process that are left out of the rate, with which it starts: a few chunks. */
+const FEW = { bundled: 40, published: 10 };
 
 type Run = typeof import("../src/label/run.js");
 type Facts = typeof import("../src/evaluate/run.js");
@@ -24,10 +24,10 @@ type Sources = typeof import("../src/cli/label-sources.js");
 
 /** Loads the model, and works through its pictures when told to. */
 const LIMIT_CODE = `
-  const [entry, decodes, words, ...files] = process.argv.slice(1);
+  const [entry, decodes, source, words, ...files] = process.argv.slice(1);
   const { GroupViT, decodePicture } = await import(entry);
   const labels = JSON.parse(words);
-  const model = await GroupViT.load(undefined, { threads: 1 });
+  const model = await GroupViT.load(source || undefined, { threads: 1 });
   const held = decodes ? files : await Promise.all(files.map((file) => decodePicture(file)));
   const segment = async (source) => (await model.encode(source)).segment(labels);
   await segment(held[0]);
@@ -44,8 +44,12 @@ const LIMIT_CODE = `
   process.send("ready");
 `;
 
-async function startLimit(files: readonly string[], decodes: boolean): Promise<ChildProcess> {
-  const args = [ENTRY, decodes ? "yes" : "", JSON.stringify(WORDS), ...files];
+async function startLimit(
+  files: readonly string[],
+  decodes: boolean,
+  source: string | null,
+): Promise<ChildProcess> {
+  const args = [ENTRY, decodes ? "yes" : "", source ?? "", JSON.stringify(WORDS), ...files];
   const child = spawn(process.execPath, ["--input-type=module", "-e", LIMIT_CODE, "--", ...args], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
@@ -58,12 +62,14 @@ async function limit(
   files: readonly string[],
   processes: number,
   decodes: boolean,
+  source: string | null,
 ): Promise<number> {
   const children = await Promise.all(
     Array.from({ length: processes }, (_, own) =>
       startLimit(
         files.filter((_, i) => i % processes === own),
         decodes,
+        source,
       ),
     ),
   );
@@ -86,6 +92,7 @@ async function label(
   to: string,
   formats: readonly AnnotationFormatName[],
   processes: number,
+  few: number,
 ): Promise<number> {
   const { labelPictures, localEngine } = await built<Run>("label/run");
   const { findPictures } = await built<Sources>("cli/label-sources");
@@ -101,47 +108,59 @@ async function label(
         engine: localEngine(processes),
       }),
     );
-  const few = files.slice(0, FEW * processes);
-  return ((await run(files)) - (await run(few))) / (files.length - few.length);
+  const first = files.slice(0, few * processes);
+  return ((await run(files)) - (await run(first))) / (files.length - first.length);
 }
 
 export async function benchLabelling(context: BenchContext): Promise<Row[]> {
   if (!isBuilt("labelling")) return [];
-  const count = context.quick ? 200 : 1000;
+  const bundled = await benchModel(context, "bundled", null, context.quick ? 200 : 1000);
+  // A picture takes so long here that reading and writing hardly count.
+  const published = await benchModel(context, "published", context.model, context.quick ? 60 : 200);
+  return [...bundled, ...published];
+}
+
+async function benchModel(
+  context: BenchContext,
+  name: keyof typeof FEW,
+  source: string | null,
+  count: number,
+): Promise<Row[]> {
   const processes = availableParallelism();
-  const folder = join(context.folder, "to-label");
+  const folder = join(context.folder, "to-label", name);
   await mkdir(folder, { recursive: true });
   const files = Array.from({ length: count }, (_, i) => join(folder, `${i}.jpg`));
   for (const [i, file] of files.entries()) await writeFile(file, await jpeg(blobs(480, 360, i)));
   const { modelFacts } = await built<Facts>("evaluate/run");
   const { packageVersion } = await built<Manifests>("label/manifest");
-  const { sha256, shortSide } = await modelFacts(undefined);
+  const { sha256, shortSide } = await modelFacts(source ?? undefined);
   const manifest: Manifest = {
     format: "groupvit-labels/1",
     version: packageVersion(),
-    model: { source: null, sha256, dtype: "fp32" },
+    model: { source, sha256, dtype: "fp32" },
     labels: [...WORDS],
     protocol: { prompts: "simple", mode: "whole", shortSide, topK: 5, background: "none" },
   };
-  const to = join(context.folder, "labelled");
+  const to = join(context.folder, "labelled", name);
   const [engine, decoded] = ["engine alone, pictures decoded", "decoding and engine"];
   const times = await takeTurns(
     {
-      [engine]: () => limit(files, processes, false),
-      [decoded]: () => limit(files, processes, true),
-      "labelling, coco": () => label(files, manifest, to, ["coco"], processes),
-      "labelling, png and coco": () => label(files, manifest, to, ["png", "coco"], processes),
+      [engine]: () => limit(files, processes, false, source),
+      [decoded]: () => limit(files, processes, true, source),
+      "labelling, coco": () => label(files, manifest, to, ["coco"], processes, FEW[name]),
+      "labelling, png and coco": () =>
+        label(files, manifest, to, ["png", "coco"], processes, FEW[name]),
     },
     Math.min(context.rounds, 5),
     context.budget,
   );
-  const share = (of: string, name: string) =>
-    `${(100 * ratio(times[of]!, times[name]!)).toFixed(0)} %`;
-  const group = `labelling of ${count} pictures of 480 x 360, bundled model, ${processes} processes`;
-  return Object.entries(times).map(([name, own]) =>
-    rateRow(group, name, "pictures/s", own, {
-      note: name.startsWith("labelling")
-        ? `${share(engine, name)} of the engine, ${share(decoded, name)} of decoding and engine`
+  const share = (of: string, other: string) =>
+    `${(100 * ratio(times[of]!, times[other]!)).toFixed(0)} %`;
+  const group = `labelling of ${count} pictures of 480 x 360, ${name} model, ${processes} processes`;
+  return Object.entries(times).map(([row, own]) =>
+    rateRow(group, row, "pictures/s", own, {
+      note: row.startsWith("labelling")
+        ? `${share(engine, row)} of the engine, ${share(decoded, row)} of decoding and engine`
         : undefined,
     }),
   );
