@@ -1,3 +1,5 @@
+import { decode, encode } from "@thi.ng/rle-pack";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { packBrush, packRuns, unpackBrush, unpackRuns } from "./brush-rle.js";
 import { decodeLabelStudio, encodeLabelStudio, labelStudioTask } from "./label-studio.js";
@@ -55,6 +57,30 @@ describe("byte examples", () => {
     expect(bits).toBe((head + blocks).replaceAll(" ", ""));
     expect(spansIn(bytes, 16385)).toEqual([0, 16384, 16384, 16385]);
   });
+});
+
+test("the labelling page's own packer reads what is written here, and what it writes is read", () => {
+  const masks = fc
+    .array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 400 })), {
+      minLength: 1,
+      maxLength: 30,
+    })
+    .map((runs) => runs.flatMap(([inside, length]) => Array<boolean>(length).fill(inside)));
+  fc.assert(
+    fc.property(masks, (mask) => {
+      const spans: number[] = [];
+      for (const [pixel, inside] of mask.entries()) {
+        if (inside !== (mask[pixel - 1] ?? false)) spans.push(pixel);
+      }
+      if (spans.length % 2 === 1) spans.push(mask.length);
+      const rgba = Uint8Array.from(
+        mask.flatMap((inside) => Array<number>(4).fill(inside ? 255 : 0)),
+      );
+      expect(decode(packBrush(spans, mask.length))).toEqual(rgba);
+      expect(spansIn(encode(rgba, rgba.length), mask.length)).toEqual(spans);
+    }),
+    { seed: 17, numRuns: 300 },
+  );
 });
 
 test.each([
