@@ -161,6 +161,11 @@ it(
     const skipped = (name: string) =>
       readFileSync(join(at(name), "metrics.jsonl"), "utf8").match(/"skipped_samples":\d+/g);
     expect(skipped("folder-4")?.at(-1)).not.toBe('"skipped_samples":0');
+    // Steps of 16 samples, four a picture, in turns with steps of four.
+    const mosaics = { data, mosaics: [2, 1], batch: 16 };
+    await trained("mosaics-1", 1, { ...mosaics, microBatch: 8 });
+    await trained("mosaics-2", 2, { ...mosaics, dataWorkers: 1 });
+    expect(lastStep("mosaics-2").equals(lastStep("mosaics-1"))).toBe(true);
   },
   LIMIT,
 );
