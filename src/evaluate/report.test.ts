@@ -156,6 +156,18 @@ describe("report page", () => {
     expect(text(/<tfoot>.*<\/tfoot>/s.exec(classes)![0])).toBe("mean52.776.0");
   });
 
+  it("has the published classes of the checkpoint of the same name beside them", () => {
+    const classes = [80.63, 38.08, 31.4, 51.6];
+    const theirs = { model: YFCC, metric: "mIoU", value: 52.3, classes } as const;
+    const own = section(reportPage(segmentation({ published: [theirs] }), []), "classes");
+    expect(bodyRows(own).map((cells) => cells.at(-1))).toEqual(["80.6", "38.1", "31.4", "51.6"]);
+    expect(text(/<tfoot>.*<\/tfoot>/s.exec(own)![0])).toMatch(/50\.4$/);
+    const other = { ...theirs, model: "another" };
+    expect(section(reportPage(segmentation({ published: [other] }), []), "classes")).not.toContain(
+      "Published",
+    );
+  });
+
   it("puts long tables in a box that the keyboard reaches", () => {
     const many = (length: number) =>
       classification({
@@ -425,7 +437,8 @@ describe("report page in a browser", () => {
       pixels: 1,
     }));
     const confusion = classes.map((_, y) => classes.map((_, x) => (x === y ? 2 : 1)));
-    const result = segmentation({ classes, confusion, published: PUBLISHED, changes: [long] });
+    const published = PUBLISHED.map((entry) => ({ ...entry, classes: classes.map(() => 12.3) }));
+    const result = segmentation({ classes, confusion, published, changes: [long] });
     await page.setContent(reportPage(result, [picture(long, "worst", 0.1)]));
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
     await page.close();

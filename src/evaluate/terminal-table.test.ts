@@ -87,6 +87,16 @@ describe("result as text", () => {
     ]);
   });
 
+  it("prints published classes of the same checkpoint", () => {
+    const classes = [80.63, 38.08, 31.4];
+    const published = SEGMENTATION.published.map((entry, i) =>
+      i === 0 ? { ...entry, classes } : entry,
+    );
+    const lines = resultText({ ...SEGMENTATION, published }).split("\n");
+    expect(lines).toContain("class       IoU %  acc %  published IoU %");
+    expect(lines).toContain(`cat           5.3   88.0             38.1  ${bar(2)}▏`);
+  });
+
   it("prints a classification under another protocol", () => {
     expect(resultText(CLASSIFICATION).split("\n")).toEqual([
       "data      birds test, 70 pictures (sha256 dddddddddddd)",
