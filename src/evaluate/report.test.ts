@@ -34,7 +34,7 @@ function segmentation(part: Partial<SegmentationResult> = {}): SegmentationResul
     format: "groupvit-evaluation/1",
     task: "segmentation",
     dataset: { name: "pets", split: "val", pictures: 1449, sha256: SHA },
-    model: { name: YFCC, sha256: SHA },
+    model: { name: YFCC, sha256: SHA, dtype: "fp32" },
     protocol: authorsSegmentation(["cat", "hound", "fish"], { kind: "threshold", threshold: 0.95 }),
     changes: [],
     published: [],
@@ -70,7 +70,7 @@ function classification(part: Partial<ClassificationResult> = {}): Classificatio
     format: "groupvit-evaluation/1",
     task: "classification",
     dataset: { name: "birds", split: "test", pictures: 70, sha256: SHA },
-    model: { name: "models/own", sha256: SHA },
+    model: { name: "models/own", sha256: SHA, dtype: "fp32" },
     protocol: { task: "classification", words: ["robin", "owl"], prompts: "full" },
     changes: [],
     published: [],
@@ -357,7 +357,7 @@ describe("report page", () => {
       const base = segmentation();
       const evil = segmentation({
         dataset: { name, split: name, pictures: 1, sha256: name },
-        model: { name, sha256: name },
+        model: { name, sha256: name, dtype: "fp32" },
         protocol: { ...base.protocol, words: ["cat", "hound", name] },
         classes: base.classes.map((entry, i) => (i === 3 || i === 1 ? { ...entry, name } : entry)),
         tiers: [{ name, pictures: 1, mIoU: 0.5 }],
@@ -463,7 +463,7 @@ describe("comparison with published numbers", () => {
     expect(changed.rows.map(({ difference }) => difference)).toEqual([null, null]);
     expect(changed.sentence).toMatch(/from which this measurement departs/);
     expect(changed.sentence).not.toMatch(/other checkpoints/);
-    const model = { name: "models/own", sha256: SHA };
+    const model = { name: "models/own", sha256: SHA, dtype: "fp32" } as const;
     expect(of({ model }).sentence).toMatch(/^The published numbers belong to other checkpoints/);
     expect(of({ model, changes: ["flip: off -> on"] }).sentence).toMatch(
       /other checkpoints .* from which this measurement departs/,

@@ -130,7 +130,7 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
   try {
     const { records, picturesPerSecond } = await measureAll(options, protocol);
     const result = summarise(set, records, {
-      model: { name: model.name, sha256: model.sha256 },
+      model: { name: model.name, sha256: model.sha256, dtype: options.dtype ?? "fp32" },
       changes: [
         ...protocolChanges(standard.protocol, protocol),
         ...otherChanges(set, options.dtype),
