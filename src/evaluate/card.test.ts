@@ -6,7 +6,7 @@ const result: ClassificationResult = {
   format: "groupvit-evaluation/1",
   task: "classification",
   dataset: { name: "scenes-single", split: "single", pictures: 4, sha256: "0123456789abcdef" },
-  model: { name: "m", sha256: "0" },
+  model: { name: "m", sha256: "0", dtype: "fp32" },
   protocol: { task: "classification", words: ["cat", "dog"], prompts: "simple" },
   changes: [],
   published: [],

@@ -1,5 +1,16 @@
 // What the evaluation measures on: pictures with true masks, or with one true class each.
 
+export const DATASET_NAMES = [
+  "voc",
+  "context",
+  "coco-object",
+  "scenes",
+  "folder",
+  "imagenet",
+] as const;
+
+export type DatasetName = (typeof DATASET_NAMES)[number];
+
 /** A picture and its true mask, as files. */
 export interface MaskedSample {
   /** Unique within the set; results are kept and saved under it. */

@@ -30,6 +30,13 @@ describe("the standard protocols", () => {
     for (const renamed of ["table", "plant", "monitor"]) expect(words).toContain(renamed);
     expect(words).not.toContain("dining table");
   });
+
+  it("bring the published classes of VOC, whose mean is the published number", () => {
+    const { value, classes = [] } = STANDARD_PROTOCOLS.voc.published[0]!;
+    expect(classes).toHaveLength(21);
+    const mean = classes.reduce((sum, iou) => sum + iou, 0) / classes.length;
+    expect(mean.toFixed(1)).toBe(value.toFixed(1));
+  });
 });
 
 describe("changes of a protocol", () => {

@@ -90,7 +90,7 @@ async function drawShown(
   await rm(pictures, { recursive: true, force: true });
   await mkdir(pictures, { recursive: true });
   const samples = new Map(set.samples.map((sample) => [sample.name, sample]));
-  const loaded = await GroupViT.load(model.source);
+  const loaded = await GroupViT.load(model.source, { dtype: result.model.dtype });
   try {
     const shown: ShownPicture[] = [];
     for (const [i, picture] of chosen.entries()) {

@@ -81,6 +81,16 @@ export function comparisons(result: EvaluationResult): { rows: Comparison[]; sen
   return { rows, sentence: comparisonSentence(result) };
 }
 
+/** What was published of each class for the checkpoint of the same name, in percent. */
+export function publishedClasses({
+  published,
+  model,
+  classes,
+}: EvaluationResult): readonly number[] | undefined {
+  const own = published.find((entry) => entry.model === model.name)?.classes;
+  return own?.length === classes.length ? own : undefined;
+}
+
 function comparisonSentence({ published, model, changes }: EvaluationResult): string {
   if (published.length === 0) return "No published numbers are known for this data set.";
   const known = published.some((entry) => entry.model === model.name);

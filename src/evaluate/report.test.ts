@@ -34,7 +34,7 @@ function segmentation(part: Partial<SegmentationResult> = {}): SegmentationResul
     format: "groupvit-evaluation/1",
     task: "segmentation",
     dataset: { name: "pets", split: "val", pictures: 1449, sha256: SHA },
-    model: { name: YFCC, sha256: SHA },
+    model: { name: YFCC, sha256: SHA, dtype: "fp32" },
     protocol: authorsSegmentation(["cat", "hound", "fish"], { kind: "threshold", threshold: 0.95 }),
     changes: [],
     published: [],
@@ -70,7 +70,7 @@ function classification(part: Partial<ClassificationResult> = {}): Classificatio
     format: "groupvit-evaluation/1",
     task: "classification",
     dataset: { name: "birds", split: "test", pictures: 70, sha256: SHA },
-    model: { name: "models/own", sha256: SHA },
+    model: { name: "models/own", sha256: SHA, dtype: "fp32" },
     protocol: { task: "classification", words: ["robin", "owl"], prompts: "full" },
     changes: [],
     published: [],
@@ -154,6 +154,18 @@ describe("report page", () => {
     expect(occurrences(classes, 'class="share" style="--w:50.0%"')).toBe(2);
     expect(classes).toContain("1 class neither occurs nor is predicted");
     expect(text(/<tfoot>.*<\/tfoot>/s.exec(classes)![0])).toBe("mean52.776.0");
+  });
+
+  it("has the published classes of the checkpoint of the same name beside them", () => {
+    const classes = [80.63, 38.08, 31.4, 51.6];
+    const theirs = { model: YFCC, metric: "mIoU", value: 52.3, classes } as const;
+    const own = section(reportPage(segmentation({ published: [theirs] }), []), "classes");
+    expect(bodyRows(own).map((cells) => cells.at(-1))).toEqual(["80.6", "38.1", "31.4", "51.6"]);
+    expect(text(/<tfoot>.*<\/tfoot>/s.exec(own)![0])).toMatch(/50\.4$/);
+    const other = { ...theirs, model: "another" };
+    expect(section(reportPage(segmentation({ published: [other] }), []), "classes")).not.toContain(
+      "Published",
+    );
   });
 
   it("puts long tables in a box that the keyboard reaches", () => {
@@ -345,7 +357,7 @@ describe("report page", () => {
       const base = segmentation();
       const evil = segmentation({
         dataset: { name, split: name, pictures: 1, sha256: name },
-        model: { name, sha256: name },
+        model: { name, sha256: name, dtype: "fp32" },
         protocol: { ...base.protocol, words: ["cat", "hound", name] },
         classes: base.classes.map((entry, i) => (i === 3 || i === 1 ? { ...entry, name } : entry)),
         tiers: [{ name, pictures: 1, mIoU: 0.5 }],
@@ -425,7 +437,8 @@ describe("report page in a browser", () => {
       pixels: 1,
     }));
     const confusion = classes.map((_, y) => classes.map((_, x) => (x === y ? 2 : 1)));
-    const result = segmentation({ classes, confusion, published: PUBLISHED, changes: [long] });
+    const published = PUBLISHED.map((entry) => ({ ...entry, classes: classes.map(() => 12.3) }));
+    const result = segmentation({ classes, confusion, published, changes: [long] });
     await page.setContent(reportPage(result, [picture(long, "worst", 0.1)]));
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
     await page.close();
@@ -450,7 +463,7 @@ describe("comparison with published numbers", () => {
     expect(changed.rows.map(({ difference }) => difference)).toEqual([null, null]);
     expect(changed.sentence).toMatch(/from which this measurement departs/);
     expect(changed.sentence).not.toMatch(/other checkpoints/);
-    const model = { name: "models/own", sha256: SHA };
+    const model = { name: "models/own", sha256: SHA, dtype: "fp32" } as const;
     expect(of({ model }).sentence).toMatch(/^The published numbers belong to other checkpoints/);
     expect(of({ model, changes: ["flip: off -> on"] }).sentence).toMatch(
       /other checkpoints .* from which this measurement departs/,

@@ -17,6 +17,7 @@ import {
   nameHtml,
   percentNumber,
   percentText,
+  publishedClasses,
   rate,
   reliabilityDiagram,
   shortHash,
@@ -233,19 +234,22 @@ function meterCell(value: number | null, kind: string, full = 1): string {
 
 function classSection(result: EvaluationResult): string {
   if (result.classes.length === 0) return "";
+  const theirs = publishedClasses(result);
   const table =
     result.task === "segmentation"
       ? sortableTable({
           caption:
             "Intersection over union, share of the class's pixels that were found, and share of " +
             "all pixels (bars reach to the largest class).",
-          heads: ["IoU, %", "Accuracy, %", "Pixels, %"].map(
-            (head) => `<th scope="col">${head}</th>`,
-          ),
-          rows: maskRows(result),
+          heads: [
+            ...["IoU, %", "Accuracy, %", "Pixels, %"].map((head) => `<th scope="col">${head}</th>`),
+            ...(theirs ? ['<th scope="col" class="number">Published IoU, %</th>'] : []),
+          ],
+          rows: maskRows(result, theirs),
           foot:
             `<th scope="row">mean</th><td>${metered(result.mIoU, "iou")}</td>` +
-            `<td>${metered(result.meanAccuracy, "accuracy")}</td><td></td>`,
+            `<td>${metered(result.meanAccuracy, "accuracy")}</td><td></td>` +
+            (theirs ? `<td class="number">${(sum(theirs) / theirs.length).toFixed(1)}</td>` : ""),
         })
       : sortableTable({
           caption: "Share of the class's pictures that were recognised, and their number.",
@@ -265,15 +269,17 @@ function classSection(result: EvaluationResult): string {
   return `${table}<p class="soft">${note}</p>`;
 }
 
-function maskRows({ classes }: SegmentationResult): string[] {
+function maskRows({ classes }: SegmentationResult, theirs?: readonly number[]): string[] {
   const pixels = classes.map((entry) => entry.pixels);
   const total = sum(pixels);
   const largest = pixels.reduce((most, value) => Math.max(most, value), 0);
   return classes.map(
-    ({ name, iou, accuracy, pixels }) =>
+    ({ name, iou, accuracy, pixels }, i) =>
       `<tr><th scope="row">${nameHtml(name)}</th>${meterCell(iou, "iou")}` +
       `${meterCell(accuracy, "accuracy")}` +
-      `${meterCell(pixels / total, "share", largest / total)}</tr>`,
+      `${meterCell(pixels / total, "share", largest / total)}` +
+      (theirs ? `<td class="number" data-v="${theirs[i]}">${theirs[i]!.toFixed(1)}</td>` : "") +
+      "</tr>",
   );
 }
 
@@ -674,6 +680,9 @@ svg text { fill: var(--ink); }
   .classes th:first-child { width: 31%; }
   .classes th, .classes td { padding-right: 8px; }
   .classes thead th { font-size: 12px; }
+  .classes:has(th:nth-child(5)) th:first-child { width: 28%; }
+  .classes:has(th:nth-child(5)) thead .number { width: 18%; }
+  .classes:has(th:nth-child(5)) thead th { font-size: 10.5px; }
   th:not([aria-sort]) button::after { display: none; }
   th button { text-decoration: underline dotted; }
   .views { grid-template-columns: repeat(2, 1fr); }

@@ -1,5 +1,6 @@
 // What an evaluation found, as it is stored, printed and drawn.
 
+import type { LoadOptions } from "../groupvit.js";
 import type { Protocol, Published } from "./protocol.js";
 
 /** Counts over the pixels of one class. */
@@ -50,8 +51,12 @@ interface Header<Task extends Protocol["task"]> {
     readonly pictures: number;
     readonly sha256: string;
   };
-  /** `sha256` of the weights' bytes. */
-  readonly model: { readonly name: string; readonly sha256: string };
+  /** `sha256` of the weights' bytes; `dtype` of the numbers that the engine had of them. */
+  readonly model: {
+    readonly name: string;
+    readonly sha256: string;
+    readonly dtype: NonNullable<LoadOptions["dtype"]>;
+  };
   readonly protocol: Extract<Protocol, { task: Task }>;
   /** Where it departs from the data set's standard: protocol, list, number of pictures, number format. */
   readonly changes: readonly string[];

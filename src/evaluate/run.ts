@@ -1,7 +1,7 @@
 // An evaluation from the set to the result: protocol, ledger, processes, summary.
 
 import { createHash } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
@@ -130,7 +130,7 @@ export async function evaluateSet(options: EvaluateOptions): Promise<EvaluationR
   try {
     const { records, picturesPerSecond } = await measureAll(options, protocol);
     const result = summarise(set, records, {
-      model: { name: model.name, sha256: model.sha256 },
+      model: { name: model.name, sha256: model.sha256, dtype: options.dtype ?? "fp32" },
       changes: [
         ...protocolChanges(standard.protocol, protocol),
         ...otherChanges(set, options.dtype),
@@ -166,7 +166,7 @@ interface Job extends MeasureTask {
 
 /** Measures what the ledger lacks; gives a record for each sample, in the order of the set. */
 async function measureAll(options: EvaluateOptions, protocol: Protocol) {
-  const { set, model, out, save, signal, dtype = "fp32" } = options;
+  const { set, model, out, save, dtype = "fp32" } = options;
   const ledger = await Ledger.open(
     join(out, "ledger.jsonl"),
     {
@@ -179,7 +179,19 @@ async function measureAll(options: EvaluateOptions, protocol: Protocol) {
     },
     options.fresh ?? false,
   );
-  const jobs = await jobsLeft(set, ledger, save);
+  try {
+    return await measureJobs(options, protocol, ledger, await jobsLeft(set, ledger, save));
+  } finally {
+    await ledger.close();
+  }
+}
+
+async function measureJobs(
+  { set, model, dtype, processes = availableParallelism(), signal, onProgress }: EvaluateOptions,
+  protocol: Protocol,
+  ledger: Ledger,
+  jobs: readonly Job[],
+) {
   const began = performance.now();
   const start: MeasureStart = {
     model: model.source,
@@ -191,7 +203,7 @@ async function measureAll(options: EvaluateOptions, protocol: Protocol) {
   const pool = new ProcessPool<MeasureTask, MeasureRecord>(
     new URL("./worker.js", import.meta.url),
     start,
-    options.processes ?? availableParallelism(),
+    processes,
   );
   let done = set.samples.length - jobs.length;
   try {
@@ -200,7 +212,7 @@ async function measureAll(options: EvaluateOptions, protocol: Protocol) {
       pool.capacity,
       async ({ files, ...task }) => {
         await ledger.add({ ...(await pool.run(task)), files });
-        options.onProgress?.(++done, set.samples.length);
+        onProgress?.(++done, set.samples.length);
       },
       signal,
     );
@@ -209,7 +221,6 @@ async function measureAll(options: EvaluateOptions, protocol: Protocol) {
     throw new Error(`${error.message}; run the command again: finished pictures are kept`);
   } finally {
     pool.close();
-    await ledger.close();
   }
   const seconds = (performance.now() - began) / 1000;
   return {
@@ -224,18 +235,35 @@ async function jobsLeft(
   { records }: Ledger,
   save: string | undefined,
 ): Promise<Job[]> {
+  // The set's own paths have no links in them.
+  const folder = save === undefined ? undefined : await realpath(save).catch(() => save);
   const jobs: Job[] = [];
   const folders = new Set<string>();
   for (const sample of set.samples) {
     const files = await filesOf(set.root, sample);
-    const saved = save === undefined ? undefined : join(save, `${sample.name}.png`);
+    const saved = folder === undefined ? undefined : join(folder, `${sample.name}.png`);
+    if (saved !== undefined && (saved === sample.picture || isMaskOf(sample, saved))) {
+      throw new InputError(
+        `${saved}: the predicted map would take the place of the set's own file; save to another folder`,
+      );
+    }
     const finished = records.get(sample.name)?.files === files;
     if (finished && (saved === undefined || (await isFile(saved)))) continue;
     jobs.push({ sample, files, ...(saved === undefined ? {} : { save: saved }) });
     if (saved !== undefined) folders.add(dirname(saved));
   }
-  for (const folder of folders) await mkdir(folder, { recursive: true });
+  for (const path of folders) {
+    await mkdir(path, { recursive: true }).catch(({ code }: NodeJS.ErrnoException) => {
+      throw new InputError(
+        `folder ${path} for the predicted maps: it cannot be made (${code}); save to another folder`,
+      );
+    });
+  }
   return jobs;
+}
+
+function isMaskOf(sample: MaskedSample | LabelledSample, path: string): boolean {
+  return "mask" in sample && sample.mask === path;
 }
 
 /** Sizes and times of change of a sample's files: whoever corrects a mask gets new numbers, not the old ones. */

@@ -9,7 +9,7 @@ const SEGMENTATION: SegmentationResult = {
   format: "groupvit-evaluation/1",
   task: "segmentation",
   dataset: { name: "pets", split: "val", pictures: 1449, sha256: "e".repeat(64) },
-  model: { name: "nvidia/groupvit-gcc-yfcc", sha256: "0123456789abcdef".repeat(4) },
+  model: { name: "nvidia/groupvit-gcc-yfcc", sha256: "0123456789abcdef".repeat(4), dtype: "fp32" },
   protocol: authorsSegmentation(["cat", "fish"], { kind: "threshold", threshold: 0.95 }),
   changes: [],
   published: [
@@ -39,7 +39,7 @@ const CLASSIFICATION: ClassificationResult = {
   format: "groupvit-evaluation/1",
   task: "classification",
   dataset: { name: "birds", split: "test", pictures: 70, sha256: "d".repeat(64) },
-  model: { name: "models/own", sha256: "f".repeat(64) },
+  model: { name: "models/own", sha256: "f".repeat(64), dtype: "fp32" },
   protocol: { task: "classification", words: ["robin", "owl"], prompts: "simple" },
   changes: ["prompts: full -> simple"],
   published: [{ model: "nvidia/groupvit-gcc-yfcc", metric: "top1", value: 43.7 }],
@@ -85,6 +85,16 @@ describe("result as text", () => {
       "Only the number published for the checkpoint of the same name can be compared directly.",
       "",
     ]);
+  });
+
+  it("prints published classes of the same checkpoint", () => {
+    const classes = [80.63, 38.08, 31.4];
+    const published = SEGMENTATION.published.map((entry, i) =>
+      i === 0 ? { ...entry, classes } : entry,
+    );
+    const lines = resultText({ ...SEGMENTATION, published }).split("\n");
+    expect(lines).toContain("class       IoU %  acc %  published IoU %");
+    expect(lines).toContain(`cat           5.3   88.0             38.1  ${bar(2)}▏`);
   });
 
   it("prints a classification under another protocol", () => {
@@ -136,7 +146,7 @@ describe("result as text", () => {
         const text = resultText({
           ...SEGMENTATION,
           dataset: { name, split: name, pictures: 1449, sha256: name },
-          model: { name, sha256: name },
+          model: { name, sha256: name, dtype: "fp32" },
           classes: SEGMENTATION.classes.map((entry) => ({ ...entry, name })),
           tiers: SEGMENTATION.tiers.map((entry) => ({ ...entry, name })),
           published: SEGMENTATION.published.map((entry) => ({ ...entry, model: name })),

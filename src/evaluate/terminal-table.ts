@@ -11,6 +11,7 @@ import {
   mainMetric,
   percentNumber,
   percentText,
+  publishedClasses,
   rate,
   shortHash,
   signed,
@@ -75,10 +76,16 @@ function changeLines(changes: readonly string[]): string[] {
 
 function classLines(result: EvaluationResult): string[] {
   if (result.task === "segmentation") {
+    const theirs = publishedClasses(result);
     return table(
-      ["class", "IoU %", "acc %"],
-      result.classes.map(({ name, iou, accuracy }) => ({
-        cells: [name, percentNumber(iou), percentNumber(accuracy)],
+      ["class", "IoU %", "acc %", ...(theirs ? ["published IoU %"] : [])],
+      result.classes.map(({ name, iou, accuracy }, i) => ({
+        cells: [
+          name,
+          percentNumber(iou),
+          percentNumber(accuracy),
+          ...(theirs ? [theirs[i]!.toFixed(1)] : []),
+        ],
         bar: iou,
       })),
     );

@@ -327,6 +327,22 @@ test("imagenet from folders and from shards has the same numbers, top-1 and top-
   expect(shards!.dataset.sha256).toBe(folders!.dataset.sha256);
 });
 
+test.each([
+  [
+    "set/SegmentationClass",
+    /picture-0\.png: the predicted map would take the place of the set's own/,
+  ],
+  ["set/classes.txt", /classes\.txt for the predicted maps: it cannot be made \(EEXIST\)/],
+])("maps are not saved to %s", async (save, message) => {
+  const before = await readFile(at("set/SegmentationClass/picture-0.png"));
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", "set", "--model", "model", "--save", save, "--out", "unsaved"],
+  );
+  expect(stderr).toMatch(message);
+  expect(code).toBe(2);
+  expect(await readFile(at("set/SegmentationClass/picture-0.png"))).toEqual(before);
+});
+
 test("two evaluations do not write into one folder", async () => {
   const unlock = await lockFolder(at("busy"));
   const { code, stderr } = await run(

@@ -5,7 +5,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
-import type { DatasetName } from "../../evaluate/datasets/names.js";
+import { DATASET_NAMES, type DatasetName } from "../../evaluate/dataset.js";
 import type { ListLayout } from "../../train/data/download-list.js";
 import type { SampleSource } from "../../train/data/source.js";
 import { wholeNumber } from "../options.js";
@@ -96,20 +96,20 @@ function checkCommand(): Command {
 function prepareCommand(): Command {
   return new Command("prepare")
     .description("Make what an evaluation set lacks in its original form, and check what is there.")
-    .addArgument(
-      new Argument("<dataset>", "which one").choices(["voc", "context", "coco-object", "imagenet"]),
-    )
-    .requiredOption("--root <folder>", "where its archives are unpacked")
+    .addArgument(new Argument("<dataset>", "which one").choices(DATASET_NAMES))
+    .requiredOption("--root <folder>", "where its archives are unpacked, or where it lies")
     .option("--json", "print one JSON document instead of text")
     .addHelpText(
       "after",
       `
 context: masks of 59 classes from the 459-class annotations. coco-object: masks of 80 classes from the
-instances file, where there are no COCO-Stuff maps. voc, imagenet: counts. Says what to fetch and where.
+instances file, where there are no COCO-Stuff maps. All: every file and mask value is checked, and of the
+published sets how many pictures there are. Says what to fetch and where.
 
 Examples:
   groupvit data prepare context --root VOCdevkit/VOC2010
-  groupvit data prepare coco-object --root coco`,
+  groupvit data prepare coco-object --root coco
+  groupvit data prepare folder --root my-masks`,
     )
     .action(async (dataset: DatasetName, { root, json }: { root: string; json?: boolean }) => {
       const { prepareDataset } = await import("../../evaluate/datasets/prepare.js");

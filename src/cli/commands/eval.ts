@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../errors.js";
-import type { DatasetName } from "../../evaluate/datasets/names.js";
+import { DATASET_NAMES, type DatasetName } from "../../evaluate/dataset.js";
 import type { SegmentationProtocol } from "../../evaluate/protocol.js";
 import type { Quality } from "../../evaluate/quality.js";
 import type { EvaluationResult } from "../../evaluate/result.js";
@@ -22,15 +22,6 @@ import { interruption, print } from "../terminal.js";
 
 /** Where a checkout keeps the held-out scenes. */
 const SCENES = ".cache/scenes/evaluation";
-
-const DATASETS: readonly DatasetName[] = [
-  "voc",
-  "context",
-  "coco-object",
-  "scenes",
-  "imagenet",
-  "folder",
-];
 
 interface Options {
   root?: string;
@@ -56,15 +47,15 @@ interface Options {
 }
 
 function datasetName(text: string): DatasetName {
-  const found = DATASETS.find((name) => name === text);
+  const found = DATASET_NAMES.find((name) => name === text);
   if (found) return found;
-  throw new InvalidArgumentError(`Choose from ${DATASETS.join(", ")}.`);
+  throw new InvalidArgumentError(`Choose from ${DATASET_NAMES.join(", ")}.`);
 }
 
 export function evalCommand(): Command {
   return new Command("eval")
     .description("Measure a model on a data set; results carry the whole protocol.")
-    .argument("<dataset>", DATASETS.join(", "), datasetName)
+    .argument("<dataset>", DATASET_NAMES.join(", "), datasetName)
     .option("--root <folder>", `where the data set lies (default for scenes: ${SCENES})`)
     .option("--split <name>", "list of pictures (default: the set's validation list)")
     .option(...MODEL_OPTION)

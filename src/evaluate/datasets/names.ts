@@ -3,17 +3,6 @@
 
 import { VOCABULARIES } from "../../input/vocabularies.js";
 
-export const DATASET_NAMES = [
-  "voc",
-  "context",
-  "coco-object",
-  "scenes",
-  "folder",
-  "imagenet",
-] as const;
-
-export type DatasetName = (typeof DATASET_NAMES)[number];
-
 /** The list that published results were measured on, and its pictures. */
 export const PUBLISHED_LISTS = {
   voc: { split: "val", pictures: 1449 },

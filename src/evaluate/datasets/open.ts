@@ -3,11 +3,16 @@
 import { dirname, join } from "node:path";
 import { InputError } from "../../errors.js";
 import { readCells } from "../../train/data/tables.js";
-import type { ClassificationSet, LabelledSample, SegmentationSet } from "../dataset.js";
+import type {
+  ClassificationSet,
+  DatasetName,
+  LabelledSample,
+  SegmentationSet,
+} from "../dataset.js";
 import { openCocoObject } from "./coco.js";
 import { checkName, firstFile, firstFolder, realRoot } from "./files.js";
 import { openImagenet } from "./imagenet.js";
-import { CONTEXT_CLASSES, type DatasetName, VOC_CLASSES } from "./names.js";
+import { CONTEXT_CLASSES, VOC_CLASSES } from "./names.js";
 import { ARCHIVES, fetchIt, fetchOrUnpack } from "./origins.js";
 import {
   CONTEXT_FOLDERS,

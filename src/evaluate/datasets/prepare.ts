@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
-import type { ClassificationSet, SegmentationSet } from "../dataset.js";
+import type { ClassificationSet, DatasetName, SegmentationSet } from "../dataset.js";
 import { checkDataset } from "./check.js";
 import { cocoPictures, findCocoMasks } from "./coco.js";
 import { makeCocoMasks } from "./coco-masks.js";
@@ -13,7 +13,7 @@ import { makeContextMasks } from "./context-masks.js";
 import { firstFile, isFile, readLines, readNames, realRoot } from "./files.js";
 import { imagenetClass } from "./imagenet.js";
 import type { MadeMasks, MakeOptions } from "./made.js";
-import { type DatasetName, PUBLISHED_LISTS } from "./names.js";
+import { PUBLISHED_LISTS } from "./names.js";
 import { openDataset, vocFolder } from "./open.js";
 import { ARCHIVES, fetchIt, fetchOrUnpack } from "./origins.js";
 
