@@ -138,13 +138,14 @@ for (const variant of VARIANTS) {
     `${list(({ threshold }) => `${threshold}`)} | ${list(({ accuracy }) => percent(accuracy))} |`;
   rows.push(row);
   process.stderr.write(`${row}\n`);
+  // After each: a run that is broken off leaves what it has.
+  await writeFileAtomic(values.out, report());
 }
 await rm(folder, { recursive: true });
 
-const minutes = Math.round((performance.now() - began) / 60_000);
-await writeFileAtomic(
-  values.out,
-  `# Ablations
+function report(): string {
+  const minutes = Math.round((performance.now() - began) / 60_000);
+  return `# Ablations
 
 Written by \`npm run bench:ablations\` on ${new Date().toISOString().slice(0, 10)}: \`${values.config}\`, ${steps} steps, seeds ${seeds.join(", ")}, on
 ${cpus()[0]?.model.trim()} with ${cpus().length} cores; ${minutes} minutes for all. mIoU and zero-shot accuracy in percent on ${set.scenes.length} pictures that
@@ -153,5 +154,5 @@ no run sees. Scores of different recipes differ in scale, so of each run the bes
 | recipe | mIoU of each seed | mean | threshold | accuracy |
 | --- | --- | ---: | --- | --- |
 ${rows.join("\n")}
-`,
-);
+`;
+}
