@@ -142,18 +142,23 @@ it.each([
   LIMIT,
 );
 
+/** Pictures with captions beside them, some of them broken, one without words. */
+async function writePictures(folder: string): Promise<void> {
+  mkdirSync(folder);
+  for (let i = 0; i < 26; i++) {
+    const { picture, caption } = shapesAt(i, { seed: 5, size: 40, most: 1 });
+    const image = sharp(picture.data, { raw: { width: 40, height: 40, channels: 3 } });
+    const bytes = await image.png().toBuffer();
+    writeFileSync(join(folder, `${i}.png`), i % 5 === 2 ? bytes.subarray(0, 100) : bytes);
+    writeFileSync(join(folder, `${i}.txt`), i === 7 ? "" : caption);
+  }
+}
+
 it(
   "pictures from a folder are shared in the same order, with threads, broken ones among them",
   async () => {
     const folder = at("pictures");
-    mkdirSync(folder);
-    for (let i = 0; i < 26; i++) {
-      const { picture, caption } = shapesAt(i, { seed: 5, size: 40, most: 1 });
-      const image = sharp(picture.data, { raw: { width: 40, height: 40, channels: 3 } });
-      const bytes = await image.png().toBuffer();
-      writeFileSync(join(folder, `${i}.png`), i % 5 === 2 ? bytes.subarray(0, 100) : bytes);
-      writeFileSync(join(folder, `${i}.txt`), i === 7 ? "" : caption);
-    }
+    await writePictures(folder);
     const data = { kind: "folder" as const, folder, shuffleBuffer: 5 };
     await trained("folder-1", 1, { data, microBatch: 2 });
     await trained("folder-4", 4, { data, dataWorkers: 1 });
@@ -161,6 +166,42 @@ it(
     const skipped = (name: string) =>
       readFileSync(join(at(name), "metrics.jsonl"), "utf8").match(/"skipped_samples":\d+/g);
     expect(skipped("folder-4")?.at(-1)).not.toBe('"skipped_samples":0');
+  },
+  LIMIT,
+);
+
+/** Mosaics of one and of two samples along a side, in turns: 2, then 8 samples a step, in whole pictures. */
+const MOSAICS: Partial<TrainConfigInput> = {
+  mosaics: [1, 2],
+  batch: 16,
+  optimiser: { ...TINY.optimiser, eps: EPS },
+};
+
+it.each(["shapes", "folder"])(
+  "mosaics of two sizes in turns, of %s: 1, 2 and 4 ranks give the same",
+  async (kind) => {
+    const folder = at("mosaics-pictures");
+    if (kind === "folder") await writePictures(folder);
+    const data = kind === "folder" ? { kind, folder, shuffleBuffer: 5 } : { kind: "shapes" };
+    const input = { ...MOSAICS, data: data as TrainConfigInput["data"] };
+    const name = (ranks: number, microBatch: number) => `mosaics-${kind}-${ranks}-${microBatch}`;
+    const runs = [
+      [1, 4],
+      [1, 8],
+      [2, 8],
+      [2, 4],
+      [4, 4],
+    ] as const;
+    for (const [ranks, microBatch] of runs) {
+      await trained(name(ranks, microBatch), ranks, { ...input, microBatch });
+    }
+    expect(lastStep(name(2, 8)).equals(lastStep(name(1, 8)))).toBe(true);
+    expect(lastStep(name(4, 4)).equals(lastStep(name(1, 4)))).toBe(true);
+    for (const [ranks, microBatch] of runs.slice(1)) {
+      const other = name(ranks, microBatch);
+      expect(lossesApart(name(1, 4), other), other).toBeLessThan(1e-5);
+      expect(largestDifference(name(1, 4), other), other).toBeLessThan(1e-5);
+    }
   },
   LIMIT,
 );
@@ -197,7 +238,10 @@ describe("what is wrong is said once, with exit code 2", () => {
     LIMIT,
   );
 
-  it("a missing library", async () => {
+  it.each([
+    ["Open MPI", { OMPI_COMM_WORLD_SIZE: "2" }, "libopenmpi3 openmpi-bin"],
+    ["MPICH", { PMI_SIZE: "2" }, "libmpich12 mpich"],
+  ])("a missing library of %s", async (_, env, packages) => {
     const script = at("without-mpi.mjs");
     // As on a machine that has neither name of the library.
     writeFileSync(
@@ -210,9 +254,10 @@ await openRanks().catch((error) => console.log(error.name, error.message));
     );
     const inside = join(compiled.folder, "without-mpi.mjs");
     writeFileSync(inside, readFileSync(script));
-    const job = startJob(process.execPath, [inside], { OMPI_COMM_WORLD_SIZE: "2" });
+    const job = startJob(process.execPath, [inside], env);
     await job.ended;
-    expect(job.output()).toMatch(/InputError .*apt-get install libopenmpi3 openmpi-bin/);
+    expect(job.output()).toContain(`apt-get install ${packages}`);
+    expect(job.output()).toMatch(/^InputError /);
   });
 });
 
