@@ -1,5 +1,6 @@
 // Several ranks under a real mpirun train what one process trains, and end together.
 
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -202,6 +203,25 @@ it.each(["shapes", "folder"])(
       expect(lossesApart(name(1, 4), other), other).toBeLessThan(1e-5);
       expect(largestDifference(name(1, 4), other), other).toBeLessThan(1e-5);
     }
+  },
+  LIMIT,
+);
+
+const mpich = spawnSync("mpiexec.mpich", ["-version"]).error === undefined;
+if (!mpich)
+  process.stderr.write("NOT RUN: ranks of MPICH need mpiexec.mpich (apt-get install mpich)\n");
+
+it.skipIf(!mpich)(
+  "MPICH's ranks give the same, and a launcher that is not the library's is told",
+  async () => {
+    await trained("mpich-1", 1, { microBatch: 4 });
+    const args = trainArgs("mpich-2", { microBatch: 4 });
+    const job = startJob("mpiexec.mpich", ["-n", "2", process.execPath, ...args]);
+    expect(await job.ended, job.output()).toBe(0);
+    expect(lastStep("mpich-2").equals(lastStep("mpich-1"))).toBe(true);
+    const alone = startJob(process.execPath, args, { PMI_SIZE: "2" });
+    expect(await alone.ended).toBe(2);
+    expect(alone.output()).toMatch(/launcher started 2 ranks, but MPICH's library sees 1/);
   },
   LIMIT,
 );
