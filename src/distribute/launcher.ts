@@ -4,8 +4,11 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** What Open MPI's and PRRTE's launchers and their daemons on other machines are called. */
-const LAUNCHERS = ["mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted"];
+/** What the launchers of Open MPI, PRRTE and MPICH and their daemons on other machines are called. */
+const LAUNCHERS = [
+  ...["mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted"],
+  ...["mpiexec.mpich", "mpirun.mpich", "mpiexec.hydra", "hydra_pmi_proxy"],
+];
 /** Seconds that an abort takes at most where the network is whole, beside what `mpirun` was told to wait. */
 const ABORT_SECONDS = 6;
 

@@ -1,5 +1,5 @@
-// Open MPI through its C interface, found at run time. Collectives are the non-blocking ones, as promises:
-// the engine, the data threads and the heartbeat go on while ranks wait for each other.
+// Open MPI or MPICH through their C interface, found at run time. Collectives are the non-blocking ones, as
+// promises: the engine, the data threads and the heartbeat go on while ranks wait for each other.
 
 import { cpus } from "node:os";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
@@ -8,22 +8,49 @@ import { InputError } from "../errors.js";
 /** What MPI sends: bytes or 32-bit floats, at most 2^31 - 1 of them. */
 export type Buffer = Uint8Array | Float32Array;
 
-/** Names of the library: that of Debian's and Ubuntu's package, then of a development install. */
-const LIBRARIES = ["libmpi.so.40", "libmpi.so", "libmpi.40.dylib", "libmpi.dylib"];
-const PACKAGES = "apt-get install libopenmpi3 openmpi-bin";
+/** A binary interface of MPI: which libraries have it, and what its constants are. */
+interface Interface {
+  readonly name: string;
+  /** File names of the library: that of Debian's and Ubuntu's package, then others. */
+  readonly files: readonly string[];
+  readonly packages: string;
+  /** `MPI_IN_PLACE` and `MPI_STATUS_IGNORE`. */
+  readonly inPlace: bigint;
+  readonly ignore: bigint | null;
+  /** `MPI_COMM_WORLD`, `MPI_FLOAT` and `MPI_BYTE`: symbols to take the address of, or numbers. */
+  readonly handles: Record<"world" | "float" | "byte", string | bigint>;
+}
+
+const OPEN_MPI: Interface = {
+  name: "Open MPI",
+  files: ["libmpi.so.40", "libmpi.so", "libmpi.40.dylib", "libmpi.dylib"],
+  packages: "apt-get install libopenmpi3 openmpi-bin",
+  inPlace: 1n,
+  ignore: null,
+  handles: { world: "ompi_mpi_comm_world", float: "ompi_mpi_float", byte: "ompi_mpi_byte" },
+};
+
+/**
+ * The interface that MPICH, Intel MPI, MVAPICH and Cray's MPI share. Its handles are C's `int`: as numbers of
+ * 64 bits they lie in the same registers and, on little-endian machines, at the same addresses.
+ */
+const MPICH: Interface = {
+  name: "MPICH",
+  files: ["libmpich.so.12", "libmpi.so.12", "libmpi.12.dylib"],
+  packages: "apt-get install libmpich12 mpich",
+  inPlace: 2n ** 64n - 1n,
+  ignore: 1n,
+  handles: { world: 0x44000000n, float: 0x4c00040an, byte: 0x4c00010dn },
+};
 
 /**
  * Milliseconds for which a wait asks without rest; then it asks once a millisecond. Data move only when MPI is
  * asked, so resting costs time where each rank has a core; where ranks share cores, asking takes that of others.
  */
 const EAGER = localRanks(process.env) > cpus().length ? 2 : 100;
-/** `MPI_IN_PLACE` and `MPI_STATUS_IGNORE` of Open MPI. */
-const IN_PLACE = 1n;
-const IGNORE = null;
-
 type Pointer = bigint | Buffer | BigUint64Array | Int32Array | null;
 
-/** The functions in use, as C declares them; handles are pointers in Open MPI. */
+/** The functions in use, as Open MPI declares them: its handles are pointers. */
 const FUNCTIONS = {
   MPI_Init: "int MPI_Init(void *argc, void *argv)",
   MPI_Finalize: "int MPI_Finalize()",
@@ -52,6 +79,8 @@ interface Library {
   world: bigint;
   float: bigint;
   byte: bigint;
+  inPlace: bigint;
+  ignore: bigint | null;
 }
 
 /** An operation under way. Its buffers stay where they are until it is done. */
@@ -183,7 +212,16 @@ export class Communicator {
   private gatherBlocks(data: Buffer): Promise<void> {
     const type = this.typeOf(data);
     const each = data.length / this.size;
-    return this.collective([data], "MPI_Iallgather", IN_PLACE, 0, type, data, each, type);
+    return this.collective(
+      [data],
+      "MPI_Iallgather",
+      this.library.inPlace,
+      0,
+      type,
+      data,
+      each,
+      type,
+    );
   }
 
   private typeOf(data: Buffer): bigint {
@@ -205,7 +243,7 @@ export class Communicator {
     return {
       done() {
         if (flag[0] === 0) {
-          library.call("MPI_Test", request, flag, IGNORE);
+          library.call("MPI_Test", request, flag, library.ignore);
           if (flag[0] !== 0) underWay.delete(held);
         }
         return flag[0] !== 0;
@@ -235,56 +273,75 @@ export class Communicator {
 /** Buffers and requests of operations that are not done. */
 const underWay = new Set<object>();
 
+/** The interface whose launcher has started this process as one of several ranks, and their number. */
+function launcher(env: NodeJS.ProcessEnv): { mpi: Interface; size: string } | undefined {
+  const open = env.OMPI_COMM_WORLD_SIZE ?? (env.PMIX_RANK === undefined ? "" : env.SLURM_NTASKS);
+  if (open) return { mpi: OPEN_MPI, size: open };
+  return env.PMI_SIZE ? { mpi: MPICH, size: env.PMI_SIZE } : undefined;
+}
+
 /**
  * Ranks that a launcher says it has started, this one among them; 1 where there is none. Open MPI's
- * `mpirun`, or Slurm's `srun --mpi=pmix`.
+ * `mpirun`, or Slurm's `srun --mpi=pmix`; MPICH's `mpiexec`, or `srun --mpi=pmi2`.
  */
 export function launchedRanks(env: NodeJS.ProcessEnv): number {
-  const size = env.OMPI_COMM_WORLD_SIZE ?? (env.PMIX_RANK === undefined ? "1" : env.SLURM_NTASKS);
-  return Math.max(1, Number.parseInt(size ?? "1", 10) || 1);
+  return Math.max(1, Number.parseInt(launcher(env)?.size ?? "1", 10) || 1);
 }
 
 /** Ranks that the launcher says it has started on this machine; 1 where it does not say. */
 export function localRanks(env: NodeJS.ProcessEnv): number {
-  const size = env.OMPI_COMM_WORLD_LOCAL_SIZE ?? env.SLURM_NTASKS_PER_NODE ?? "1";
+  const size =
+    env.OMPI_COMM_WORLD_LOCAL_SIZE ?? env.MPI_LOCALNRANKS ?? env.SLURM_NTASKS_PER_NODE ?? "1";
   return Math.max(1, Number.parseInt(size, 10) || 1);
 }
 
 /**
  * Starts MPI in this process, once, and gives the group of all ranks.
  *
- * @throws InputError where Open MPI or koffi is not installed
+ * @throws InputError where the launcher's MPI or koffi is not installed
  */
 export async function startMpi(): Promise<Communicator> {
-  const library = await loadLibrary();
+  const { mpi, size } = launcher(process.env) ?? { mpi: OPEN_MPI, size: "1" };
+  const library = await loadLibrary(mpi);
   library.call("MPI_Init", null, null);
-  return new Communicator(library, library.world);
+  const group = new Communicator(library, library.world);
+  if (`${group.size}` === size) return group;
+  // As when one MPI's launcher meets another's library: each rank would take itself for the only one.
+  throw new InputError(
+    `MPI: the launcher started ${size} ranks, but ${mpi.name}'s library sees ${group.size}; ` +
+      "use the mpirun that belongs to the library",
+  );
 }
 
-async function loadLibrary(): Promise<Library> {
+async function loadLibrary(mpi: Interface): Promise<Library> {
   const { default: koffi } = await import("koffi").catch(() => {
     throw new InputError("MPI: the package koffi is not installed; run `npm install koffi`");
   });
-  const handle = firstOf(LIBRARIES, (name) => koffi.load(name, { global: true }));
+  const handle = firstOf(mpi.files, (name) => koffi.load(name, { global: true }));
   if (!handle) {
     throw new InputError(
-      `MPI: this process was started as one of several ranks, but Open MPI's library (${LIBRARIES[0]}) ` +
-        `cannot be loaded; install it on every machine: ${PACKAGES}`,
+      `MPI: this process was started as one of several ranks, but ${mpi.name}'s library (${mpi.files[0]}) ` +
+        `cannot be loaded; install it on every machine: ${mpi.packages}`,
     );
   }
   const functions = new Map<string, (...args: unknown[]) => number>();
   for (const [name, declaration] of Object.entries(FUNCTIONS)) {
     functions.set(name, handle.func(declaration) as (...args: unknown[]) => number);
   }
-  const address = (symbol: string) => koffi.address(handle.symbol(symbol));
+  const handleOf = (name: keyof Interface["handles"]) => {
+    const value = mpi.handles[name];
+    return typeof value === "bigint" ? value : koffi.address(handle.symbol(value));
+  };
   return {
     call(name, ...args) {
       const code = functions.get(name)?.(...args);
       if (code !== 0) throw new Error(`${name} failed with code ${code}`);
     },
-    world: address("ompi_mpi_comm_world"),
-    float: address("ompi_mpi_float"),
-    byte: address("ompi_mpi_byte"),
+    world: handleOf("world"),
+    float: handleOf("float"),
+    byte: handleOf("byte"),
+    inPlace: mpi.inPlace,
+    ignore: mpi.ignore,
   };
 }
 

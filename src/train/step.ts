@@ -320,6 +320,9 @@ export class TrainingStep {
       ...this.targetFeeds(batch),
     });
     const results: Feeds = { ...head, ...usage };
+    // The image tower's gradients travel while the text tower's are computed: MPI moves them whenever the
+    // engine lets go of this thread, between parts, and its threads and the kernel's buffers at any time.
+    const exchanges: Promise<void>[] = [];
     for (const tower of ["image", "text"] as const) {
       const grads = floats(head, `${tower}_grads`);
       let sums: Feeds | undefined;
@@ -338,8 +341,9 @@ export class TrainingStep {
         sums = await this.run(key, feeds);
       }
       Object.assign(results, sums);
-      if (ranks && sums) await this.wait(sumGradients(ranks, this.trained(sums), batch.ids));
+      if (ranks && sums) exchanges.push(sumGradients(ranks, this.trained(sums), batch.ids));
     }
+    await this.wait(Promise.all(exchanges));
     return results;
   }
 

@@ -1,5 +1,6 @@
 // Several ranks under a real mpirun train what one process trains, and end together.
 
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -142,18 +143,23 @@ it.each([
   LIMIT,
 );
 
+/** Pictures with captions beside them, some of them broken, one without words. */
+async function writePictures(folder: string): Promise<void> {
+  mkdirSync(folder);
+  for (let i = 0; i < 26; i++) {
+    const { picture, caption } = shapesAt(i, { seed: 5, size: 40, most: 1 });
+    const image = sharp(picture.data, { raw: { width: 40, height: 40, channels: 3 } });
+    const bytes = await image.png().toBuffer();
+    writeFileSync(join(folder, `${i}.png`), i % 5 === 2 ? bytes.subarray(0, 100) : bytes);
+    writeFileSync(join(folder, `${i}.txt`), i === 7 ? "" : caption);
+  }
+}
+
 it(
   "pictures from a folder are shared in the same order, with threads, broken ones among them",
   async () => {
     const folder = at("pictures");
-    mkdirSync(folder);
-    for (let i = 0; i < 26; i++) {
-      const { picture, caption } = shapesAt(i, { seed: 5, size: 40, most: 1 });
-      const image = sharp(picture.data, { raw: { width: 40, height: 40, channels: 3 } });
-      const bytes = await image.png().toBuffer();
-      writeFileSync(join(folder, `${i}.png`), i % 5 === 2 ? bytes.subarray(0, 100) : bytes);
-      writeFileSync(join(folder, `${i}.txt`), i === 7 ? "" : caption);
-    }
+    await writePictures(folder);
     const data = { kind: "folder" as const, folder, shuffleBuffer: 5 };
     await trained("folder-1", 1, { data, microBatch: 2 });
     await trained("folder-4", 4, { data, dataWorkers: 1 });
@@ -166,6 +172,61 @@ it(
     await trained("mosaics-1", 1, { ...mosaics, microBatch: 8 });
     await trained("mosaics-2", 2, { ...mosaics, dataWorkers: 1 });
     expect(lastStep("mosaics-2").equals(lastStep("mosaics-1"))).toBe(true);
+  },
+  LIMIT,
+);
+
+/** Mosaics of one and of two samples along a side, in turns: 2, then 8 samples a step, in whole pictures. */
+const MOSAICS: Partial<TrainConfigInput> = {
+  mosaics: [1, 2],
+  batch: 16,
+  optimiser: { ...TINY.optimiser, eps: EPS },
+};
+
+it.each(["shapes", "folder"])(
+  "mosaics of two sizes in turns, of %s: 1, 2 and 4 ranks give the same",
+  async (kind) => {
+    const folder = at("mosaics-pictures");
+    if (kind === "folder") await writePictures(folder);
+    const data = kind === "folder" ? { kind, folder, shuffleBuffer: 5 } : { kind: "shapes" };
+    const input = { ...MOSAICS, data: data as TrainConfigInput["data"] };
+    const name = (ranks: number, microBatch: number) => `mosaics-${kind}-${ranks}-${microBatch}`;
+    const runs = [
+      [1, 4],
+      [1, 8],
+      [2, 8],
+      [2, 4],
+      [4, 4],
+    ] as const;
+    for (const [ranks, microBatch] of runs) {
+      await trained(name(ranks, microBatch), ranks, { ...input, microBatch });
+    }
+    expect(lastStep(name(2, 8)).equals(lastStep(name(1, 8)))).toBe(true);
+    expect(lastStep(name(4, 4)).equals(lastStep(name(1, 4)))).toBe(true);
+    for (const [ranks, microBatch] of runs.slice(1)) {
+      const other = name(ranks, microBatch);
+      expect(lossesApart(name(1, 4), other), other).toBeLessThan(1e-5);
+      expect(largestDifference(name(1, 4), other), other).toBeLessThan(1e-5);
+    }
+  },
+  LIMIT,
+);
+
+const mpich = spawnSync("mpiexec.mpich", ["-version"]).error === undefined;
+if (!mpich)
+  process.stderr.write("NOT RUN: ranks of MPICH need mpiexec.mpich (apt-get install mpich)\n");
+
+it.skipIf(!mpich)(
+  "MPICH's ranks give the same, and a launcher that is not the library's is told",
+  async () => {
+    await trained("mpich-1", 1, { microBatch: 4 });
+    const args = trainArgs("mpich-2", { microBatch: 4 });
+    const job = startJob("mpiexec.mpich", ["-n", "2", process.execPath, ...args]);
+    expect(await job.ended, job.output()).toBe(0);
+    expect(lastStep("mpich-2").equals(lastStep("mpich-1"))).toBe(true);
+    const alone = startJob(process.execPath, args, { PMI_SIZE: "2" });
+    expect(await alone.ended).toBe(2);
+    expect(alone.output()).toMatch(/launcher started 2 ranks, but MPICH's library sees 1/);
   },
   LIMIT,
 );
@@ -202,7 +263,10 @@ describe("what is wrong is said once, with exit code 2", () => {
     LIMIT,
   );
 
-  it("a missing library", async () => {
+  it.each([
+    ["Open MPI", { OMPI_COMM_WORLD_SIZE: "2" }, "libopenmpi3 openmpi-bin"],
+    ["MPICH", { PMI_SIZE: "2" }, "libmpich12 mpich"],
+  ])("a missing library of %s", async (_, env, packages) => {
     const script = at("without-mpi.mjs");
     // As on a machine that has neither name of the library.
     writeFileSync(
@@ -215,9 +279,10 @@ await openRanks().catch((error) => console.log(error.name, error.message));
     );
     const inside = join(compiled.folder, "without-mpi.mjs");
     writeFileSync(inside, readFileSync(script));
-    const job = startJob(process.execPath, [inside], { OMPI_COMM_WORLD_SIZE: "2" });
+    const job = startJob(process.execPath, [inside], env);
     await job.ended;
-    expect(job.output()).toMatch(/InputError .*apt-get install libopenmpi3 openmpi-bin/);
+    expect(job.output()).toContain(`apt-get install ${packages}`);
+    expect(job.output()).toMatch(/^InputError /);
   });
 });
 
