@@ -341,7 +341,11 @@ export class TrainingStep {
         sums = await this.run(key, feeds);
       }
       Object.assign(results, sums);
-      if (ranks && sums) exchanges.push(sumGradients(ranks, this.trained(sums), batch.ids));
+      if (!ranks || !sums) continue;
+      const exchange = sumGradients(ranks, this.trained(sums), batch.ids);
+      // It may fail before anybody waits for it.
+      exchange.catch(() => {});
+      exchanges.push(exchange);
     }
     await this.wait(Promise.all(exchanges));
     return results;
