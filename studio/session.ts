@@ -82,6 +82,8 @@ export class Session {
   private readonly relabel = latest(() => this.relabelNow());
   private readonly point = latest(() => this.pointNow());
   private wanted?: { layer: Layer; x: number; y: number };
+  /** Counts what was pointed at or let go of: a shade that comes back for an older count is dropped. */
+  private aim = 0;
   private stream?: MediaStream;
   state: State;
 
@@ -208,6 +210,7 @@ export class Session {
       this.source = { file, name };
       this.encoded?.release();
       this.encoded = undefined;
+      this.aim++;
       this.set({
         picture: { name, width, height, bitmap },
         masks: {},
@@ -332,6 +335,7 @@ export class Session {
   /** Points at a place of the picture, given as shares of width and height. */
   pointAt(layer: Layer, x: number, y: number): void {
     this.wanted = { layer, x, y };
+    this.aim++;
     void this.point();
   }
 
@@ -348,8 +352,8 @@ export class Session {
   /** Points at a region or group by its number, and stays there. */
   async choose(layer: Layer, place: number, places: readonly number[] = [place]): Promise<void> {
     this.wanted = undefined;
-    await this.show(layer, place, places);
-    this.set({ pinned: true });
+    this.aim++;
+    await this.show(layer, place, places, true);
   }
 
   /** Points at everything that a label wins. */
@@ -360,9 +364,15 @@ export class Session {
     if (places[0] !== undefined) await this.choose(side, places[0], places);
   }
 
-  private async show(layer: Layer, place: number, places: readonly number[]): Promise<void> {
+  private async show(
+    layer: Layer,
+    place: number,
+    places: readonly number[],
+    pinned?: boolean,
+  ): Promise<void> {
+    const { aim } = this;
     const shade = await this.painter.highlight(layer, places);
-    this.set({ pointed: { layer, place, shade } });
+    if (this.aim === aim) this.set({ pointed: { layer, place, shade }, ...(pinned && { pinned }) });
   }
 
   pin(pinned: boolean): void {
@@ -372,6 +382,7 @@ export class Session {
 
   unpin(): void {
     this.wanted = undefined;
+    this.aim++;
     this.set({ pointed: undefined, pinned: false });
   }
 
@@ -385,6 +396,7 @@ export class Session {
       });
       video.srcObject = this.stream;
       await video.play();
+      this.aim++;
       this.set({ live: true, pointed: undefined, pinned: false, explanations: {} });
       await this.runLive(video);
     } catch (error) {

@@ -341,6 +341,28 @@ describe("the studio", () => {
     await page.close();
   }, 600_000);
 
+  it("drops what it pointed at when that comes back after Escape", async () => {
+    const page = await open(studio);
+    await atRest(page);
+    const stage = page.getByLabel(/^Picture cottage/);
+    await stage.focus();
+    // Until a place is looked up and its shade painted, a few milliseconds: Escape falls into all of them.
+    for (let delay = 0; delay < 30; delay++) {
+      await stage.evaluate(async (element, milliseconds) => {
+        const press = (key: string) =>
+          element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        press(milliseconds % 2 === 0 ? "ArrowRight" : "ArrowDown");
+        await new Promise((done) => setTimeout(done, milliseconds / 2));
+        press("Escape");
+        await new Promise((done) => setTimeout(done, 150));
+      }, delay);
+      expect(await page.locator(".verdict").count(), `after ${delay / 2} ms`).toBe(0);
+    }
+    await page.keyboard.press("ArrowRight");
+    await page.locator(".verdict").waitFor();
+    await page.close();
+  }, 600_000);
+
   it("keeps the page's thread free while typing, pointing and sliding", async () => {
     const page = await openWithModel(studio, model);
     await page.evaluate(() => {
