@@ -42,7 +42,7 @@ export function pictureFormat(subject: string, bytes: Uint8Array): PictureFormat
 }
 
 function sniff(bytes: Uint8Array): PictureFormat | RefusedFormat | undefined {
-  const head = latin1(bytes, 0, 1024);
+  const head = latin1(bytes, 0, 12);
   if (head.startsWith("\xff\xd8\xff")) return "JPEG";
   if (head.startsWith("\x89PNG\r\n\x1a\n")) return "PNG";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "WebP";
@@ -58,9 +58,10 @@ function sniff(bytes: Uint8Array): PictureFormat | RefusedFormat | undefined {
   }
   if (head.startsWith("BM")) return "BMP";
   if (head.startsWith("\xff\x0a") || head.startsWith("\0\0\0\x0cJXL ")) return "JPEG XL";
-  if (head.includes("%PDF-")) return "PDF";
+  const start = latin1(bytes, 0, 1024);
+  if (start.includes("%PDF-")) return "PDF";
   // UTF-16 text has a zero beside every letter.
-  const text = head.replaceAll("\0", "").toLowerCase();
+  const text = start.replaceAll("\0", "").toLowerCase();
   if (text.includes("<svg")) return "SVG";
   if (text.includes("<!doctype html") || text.includes("<html")) return "HTML";
   if (text.includes("<?xml")) return "XML";

@@ -86,6 +86,11 @@ const HUNG = 30_000;
 const MAX_KNOWN = 4096;
 /** Engines leave the processor to the server, which needs it rarely and at once. */
 const ENGINE_STEPS = 5;
+/**
+ * What an engine allocates is pictures and maps, which live as long as a job: with V8's usual limits on a small heap, the
+ * memory beside it starts a collection for every second job, a tenth of its time.
+ */
+const HEAP = ["--min-semi-space-size=16", "--initial-old-space-size=96"];
 const LOWEST_PRIORITY = 19;
 
 const ERRORS = { InputError, PictureError, CheckpointError, ConfigError, HubError } as const;
@@ -216,6 +221,7 @@ export class EnginePool {
     stdio[PIPE_FD] = "pipe";
     const child = fork(new URL("./engine-process.js", import.meta.url), {
       serialization: "advanced",
+      execArgv: [...process.execArgv, ...HEAP],
       env,
       stdio,
     });

@@ -42,7 +42,10 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     );
   };
 
-  app.post("/v1/segment", async (request, reply) => {
+  // Refused before the picture is read.
+  const queued = { onRequest: async () => pool.checkRoom() };
+
+  app.post("/v1/segment", queued, async (request, reply) => {
     const offer = negotiate(request.headers.accept, SEGMENT_OFFERS);
     const { fields, picture, signal } = await readPicture(request, reply, context, segmentRequest);
     const { labels, options } = required(fields);
@@ -59,7 +62,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     return answer(reply, context, offer, bytes, picture);
   });
 
-  app.post("/v1/classify", async (request, reply) => {
+  app.post("/v1/classify", queued, async (request, reply) => {
     const offer = negotiate(request.headers.accept, [JSON_OFFER]);
     const { fields, picture, signal } = await readPicture(request, reply, context, classifyRequest);
     const { labels } = required(fields);
@@ -68,7 +71,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     return answer(reply, context, offer, bytes, picture);
   });
 
-  app.post("/v1/groups", async (request, reply) => {
+  app.post("/v1/groups", queued, async (request, reply) => {
     const offer = negotiate(request.headers.accept, GROUPS_OFFERS);
     const { fields, picture, signal } = await readPicture(request, reply, context, groupsRequest);
     const labels = chooseLabels(fields, find)?.labels;
@@ -85,7 +88,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
     return answer(reply, context, offer, bytes, picture);
   });
 
-  app.post("/v1/embed", async (request, reply) => {
+  app.post("/v1/embed", queued, async (request, reply) => {
     const offer = negotiate(request.headers.accept, [JSON_OFFER]);
     const { fields, picture, signal } = await readPicture(request, reply, context, embedRequest);
     const { texts = [] } = fields;
@@ -154,8 +157,7 @@ async function readPicture<Fields extends PictureFields>(
   context: ServerContext,
   schema: Parameters<typeof check<import("zod").ZodType<Fields>>>[0],
 ): Promise<{ fields: Fields; picture: CheckedPicture | undefined; signal: AbortSignal }> {
-  const { pool, sources, tokens, maxBytes } = context;
-  pool.checkRoom();
+  const { sources, tokens, maxBytes } = context;
   const raw = await readRequest(request, heldBytes(request), maxBytes);
   const fields = check(schema, raw.fields);
   const owner = tokens.match(request.headers.authorization);

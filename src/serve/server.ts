@@ -1,5 +1,6 @@
 // The HTTP service: pictures and words in, masks out; see docs/serve.md.
 
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
@@ -26,6 +27,7 @@ import type { ServeOptions } from "./options.js";
 import type { KeptPicture } from "./picture-request.js";
 import { RateStore } from "./rate-store.js";
 import { addRoutes } from "./routes.js";
+import { inTurns } from "./turns.js";
 import { packageVersion } from "./version.js";
 import { Vocabularies } from "./vocabularies.js";
 
@@ -33,6 +35,8 @@ const MIB = 1 << 20;
 /** Memory for bodies that are being received or wait. */
 const MAX_BODIES = 512 * MIB;
 const MAX_CONNECTIONS = 4096;
+/** Over one connection, one after another. */
+const MAX_REQUESTS = 10_000;
 /** Milliseconds. */
 const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 60_000;
@@ -172,16 +176,11 @@ function createApp(
     frameworkErrors: fail,
     clientErrorHandler: refuseBrokenHttp,
     bodyLimit: Math.ceil((limits(options).maxBytes / 3) * 4) + MIB,
-    connectionTimeout: 0,
-    requestTimeout: REQUEST_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE,
-    maxRequestsPerSocket: 10_000,
     forceCloseConnections: "idle",
-    http: { headersTimeout: HEADERS_TIMEOUT, connectionsCheckingInterval: CHECK_INTERVAL },
+    serverFactory: listener,
     routerOptions: { maxParamLength: 100 },
     exposeHeadRoutes: true,
   });
-  app.server.maxConnections = MAX_CONNECTIONS;
   app.setErrorHandler(fail);
   addNotFound(app);
   // Fastify closes the connection of a body that it refused. While the client still sends, its system answers that
@@ -203,6 +202,19 @@ function createApp(
     });
   });
   return app;
+}
+
+function listener(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE,
+    connectionsCheckingInterval: CHECK_INTERVAL,
+  };
+  const server = createServer(limits, inTurns(handler));
+  server.maxConnections = MAX_CONNECTIONS;
+  server.maxRequestsPerSocket = MAX_REQUESTS;
+  return server;
 }
 
 /**

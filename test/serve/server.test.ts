@@ -1,6 +1,7 @@
 // The server as its clients meet it: real requests, real engines, and answers equal to the command line's.
 
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
@@ -388,6 +389,24 @@ describe("under load", () => {
       expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
       expect((await errorOf(response)).code).toBe("busy");
     }
+  });
+
+  test("says 429 before the picture has come when the queue is full", async () => {
+    const small = await startTestServer({ queue: 1 });
+    const taken = Array.from({ length: 8 }, () =>
+      post("/v1/segment", form({ labels: LABELS }), {}, small.url),
+    );
+    await until(() => small.pool.queued === 1);
+    const { hostname, port } = new URL(small.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `POST /v1/segment?labels=tree HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: image/jpeg\r\n` +
+        "content-length: 1000000\r\n\r\n",
+    );
+    const [head] = (await once(socket, "data")) as [Buffer];
+    expect(head.toString()).toMatch(/^HTTP\/1\.1 429 /);
+    socket.destroy();
+    await Promise.all(taken);
   });
 
   test("retries what a killed engine worked on, once", async () => {
