@@ -28,10 +28,36 @@ describe("a training configuration", () => {
     [{ ...MINIMAL, batch: 1.5 }, /batch is 1\.5: .*whole number/],
     [{ ...MINIMAL, batch: 1 }, /batch is 1: .*2/],
     [{ ...MINIMAL, model: { vision: { widht: 3 } } }, /model\.vision\.widht is no known field/],
-    [{ ...MINIMAL, model: { vision: { hiddenSize: 100 } } }, /num_attention_heads is 6.*divide/],
+    [
+      { ...MINIMAL, model: { vision: { hiddenSize: 100 } } },
+      /model\.vision\.numAttentionHeads is 6; it must divide the hiddenSize 100/,
+    ],
     [{ ...MINIMAL, model: { vision: { patchSize: 15 } } }, /patchSize is 15; it must divide/],
     [{ ...MINIMAL, data: { kind: "parquet" } }, /data\.kind is "parquet"/],
-    [{ ...MINIMAL, data: { kind: "shapes", augment: { flip: 2 } } }, /augmentation flip/],
+    [
+      { ...MINIMAL, data: { kind: "shapes", augment: { flip: 2 } } },
+      /data\.augment\.flip is 2: .*<=1/,
+    ],
+    [
+      { ...MINIMAL, data: { kind: "shapes", augment: { flp: 1 } } },
+      /data\.augment\.flp is no known field; did you mean data\.augment\.flip\?/,
+    ],
+    [{ ...MINIMAL, micro_batch: 8 }, /micro_batch is no known field; did you mean microBatch\?/],
+    [
+      { ...MINIMAL, optimiser: undefined, optimizer: { learningRate: 1 } },
+      /optimizer is no known field; did you mean optimiser\?/,
+    ],
+    [
+      { ...MINIMAL, schedule: { kind: "cosine", warmUp: { length: { step: 1 } } } },
+      /schedule\.warmUp\.length\.step is no .* did you mean schedule\.warmUp\.length\.steps\?/,
+    ],
+    [
+      { ...MINIMAL, data: { kind: "shapes", shards: "x" } },
+      /data\.shards does not go with the other fields/,
+    ],
+    [{ ...MINIMAL, name: undefined }, /name is missing; give a string/],
+    [{ ...MINIMAL, data: { kind: "webdataset" } }, /shards is missing; give a string or an array/],
+    [JSON.stringify(MINIMAL).replace("0.001", "1e400"), /optimiser\.learningRate is Infinity/],
     [{ ...MINIMAL, assignment: "firm" }, /assignment is "firm": .*hard.*soft/],
     [{ ...MINIMAL, optimiser: {} }, /optimiser\.learningRate is missing/],
     [{ ...MINIMAL, epochs: 3 }, /steps is 10: give either steps or epochs/],
@@ -50,6 +76,10 @@ describe("a training configuration", () => {
     expect(() => parseTrainConfig(input)).toThrow(message);
   });
 
+  it("may begin with a byte order mark", () => {
+    expect(parseTrainConfig(`\uFEFF${JSON.stringify(MINIMAL)}`).name).toBe("minimal");
+  });
+
   it("may change in what does not alter what was learnt", () => {
     const before = parseTrainConfig(MINIMAL);
     const after = parseTrainConfig({ ...MINIMAL, steps: 20, threads: 1 });
@@ -57,6 +87,13 @@ describe("a training configuration", () => {
     expect(() => changedFields(before, parseTrainConfig({ ...MINIMAL, seed: 2 }))).toThrow(
       /seed was 1 .* is 2 now/,
     );
+    const slower = parseTrainConfig({ ...MINIMAL, optimiser: { learningRate: 1e-4 } });
+    expect(changedFields(before, slower)).toEqual(["optimiser.learningRate"]);
+    const other = parseTrainConfig({
+      ...MINIMAL,
+      model: { text: { hiddenSize: 512, numHiddenLayers: 3 } },
+    });
+    expect(() => changedFields(before, other)).toThrow(/model\.text\.hiddenSize was 256 .* is 512/);
   });
 
   it.each(readdirSync(FOLDER))("configs/%s is valid", (file) => {

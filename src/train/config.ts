@@ -5,7 +5,7 @@ import { z } from "zod";
 import { configToJson, parseConfig } from "../checkpoint/config-file.js";
 import { ConfigError } from "../errors.js";
 import type { GroupViTConfig } from "../model/config.js";
-import { augmentConfig } from "./data/augment.js";
+import { augmentSchema } from "./data/augment.js";
 
 const whole = (low: number, high: number) =>
   z.int(`give a whole number from ${low} to ${high}`).min(low).max(high);
@@ -53,8 +53,8 @@ const model = z.strictObject({
   logitScaleInitValue: z.number().min(-100).max(100).default(2.6592),
 });
 
-/** Fields of `augment.ts`, which checks them; `false` leaves pictures as they are. */
-const augment = z.union([z.literal(false), z.record(z.string(), z.unknown())]);
+/** `false` leaves pictures as they are. */
+const augment = z.union([z.literal(false), augmentSchema]);
 
 const data = z.discriminatedUnion("kind", [
   z.strictObject({
@@ -64,7 +64,7 @@ const data = z.discriminatedUnion("kind", [
     /** Samples in all, where `epochs` counts them; shards do not tell. */
     samples: steps.optional(),
     shuffleBuffer: whole(1, 1_000_000).default(1000),
-    augment: augment.default({}),
+    augment: augment.prefault({}),
     /** For the model card. */
     licence: z.string().optional(),
   }),
@@ -74,7 +74,7 @@ const data = z.discriminatedUnion("kind", [
     /** CSV, TSV, JSON lines, Parquet or COCO captions; without it a `.txt` stands beside each picture. */
     captions: z.string().min(1).optional(),
     shuffleBuffer: whole(1, 1_000_000).default(1000),
-    augment: augment.default({}),
+    augment: augment.prefault({}),
     licence: z.string().optional(),
   }),
   z.strictObject({
@@ -255,16 +255,34 @@ export function parseTrainConfig(json: unknown): TrainConfig {
   let value = json;
   if (typeof json === "string") {
     try {
-      value = JSON.parse(json);
+      // Some editors put a byte order mark first.
+      value = JSON.parse(json.replace(/^\uFEFF/, ""));
     } catch (error) {
       throw new ConfigError(`training config: it is not JSON (${(error as Error).message})`);
     }
   }
   const result = schema.safeParse(value);
-  if (!result.success) throw fieldError(value, result.error.issues[0]!);
+  if (!result.success) throw fieldError(value, result.error.issues);
   const config = result.data;
   checkTogether(config);
-  return { ...config, model: parseConfig(configToJson(config.model)) };
+  return { ...config, model: checkedModel(config.model) };
+}
+
+/** The model's own checks, whose messages name fields as `config.json` of a model has them. */
+function checkedModel(model: z.output<typeof schema>["model"]): GroupViTConfig {
+  try {
+    return parseConfig(configToJson(model));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const message = error.message
+      .replace("config.json: ", "training config: model.")
+      .replace("vision_config.", "vision.")
+      .replace("text_config.", "text.")
+      .replace(/[a-z]_[a-z_]*/g, (name) =>
+        name.replace(/_(.)/g, (_, c: string) => c.toUpperCase()),
+      );
+    throw new ConfigError(message);
+  }
 }
 
 /** What no field tells alone. */
@@ -303,7 +321,6 @@ function checkTogether(config: z.output<typeof schema>): void {
     const must = `give each step two samples; those with ${smallest} along a side would have one`;
     throw wrong("batch", config.batch, must);
   }
-  if (config.data.augment !== false) augmentConfig(config.data.augment);
 }
 
 /** Samples of a step whose pictures are mosaics of `side` times `side`, and of a pass through the towers. */
@@ -342,36 +359,116 @@ function wrong(field: string, value: unknown, must: string): ConfigError {
   return new ConfigError(`training config: ${field} is ${show(value)}; it must ${must}`);
 }
 
-function fieldError(value: unknown, issue: z.core.$ZodIssue): ConfigError {
-  const field = issue.path.join(".") || "it";
-  if (issue.code === "unrecognized_keys") {
-    const [key] = issue.keys;
-    const full = [...issue.path, key].join(".");
-    return new ConfigError(`training config: ${full} is no known field; remove it or correct it`);
-  }
+/** The error for the most telling issue: a field that does not exist may explain one that is missing. */
+function fieldError(value: unknown, found: readonly z.core.$ZodIssue[]): ConfigError {
+  const issues = found.flatMap(inBranch);
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!;
+  if (issue.code === "unrecognized_keys") return unknownField(issue.path, issue.keys[0]!);
   let current: unknown = value;
   for (const key of issue.path) {
     current = (current as Record<PropertyKey, unknown> | undefined)?.[key];
   }
-  if (issue.code === "invalid_union" && issue.errors?.[0]?.[0]) {
-    const reasons = [...new Set(issue.errors.map((errors) => errors[0]?.message))].join("; or ");
-    return new ConfigError(`training config: ${field} is ${show(current)}: ${reasons}`);
+  const field = issue.path.join(".") || "it";
+  const expected = expectedTypes(issue);
+  if (current === undefined && expected.length > 0) {
+    return new ConfigError(`training config: ${field} is missing; give ${expected.join(" or ")}`);
   }
-  return new ConfigError(`training config: ${field} is ${show(current)}: ${issue.message}`);
+  const reasons =
+    issue.code === "invalid_union" && issue.errors.length > 0
+      ? [...new Set(issue.errors.map((errors) => errors[0]?.message))].join("; or ")
+      : issue.message;
+  return new ConfigError(`training config: ${field} is ${show(current)}: ${reasons}`);
+}
+
+function expectedTypes(issue: z.core.$ZodIssue): string[] {
+  if (issue.code === "invalid_type") {
+    return [`${/^[aeiou]/.test(issue.expected) ? "an" : "a"} ${issue.expected}`];
+  }
+  return issue.code === "invalid_union" ? issue.errors.flat().flatMap(expectedTypes) : [];
+}
+
+/** Of a union that an object was given for, what is wrong with the first form that an object may have. */
+function inBranch(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const branch = issue.errors.find((errors) =>
+    errors.every(({ code, path }) => code === "unrecognized_keys" || path.length > 0),
+  );
+  if (!branch) return [issue];
+  return branch.flatMap((inner) => inBranch({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
+function unknownField(path: readonly PropertyKey[], key: string): ConfigError {
+  const known = fieldsAt(schema, path);
+  const before = path.map((part) => `${String(part)}.`).join("");
+  const field = `training config: ${before}${key}`;
+  if (known.includes(key)) {
+    return new ConfigError(`${field} does not go with the other fields there; remove one of them`);
+  }
+  const meant = nearest(key, known);
+  const advice = meant ? `did you mean ${before}${meant}?` : `those there are ${known.join(", ")}`;
+  return new ConfigError(`${field} is no known field; ${advice}`);
+}
+
+/** Names of the fields that an object of the schema may have, over all its forms. */
+function fieldsAt(node: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  const { def } = node._zod as { def: z.core.$ZodTypes["_zod"]["def"] };
+  switch (def.type) {
+    case "optional":
+    case "default":
+    case "prefault":
+      return fieldsAt(def.innerType, path);
+    case "union":
+      return [...new Set(def.options.flatMap((option) => fieldsAt(option, path)))];
+    case "object": {
+      const [first, ...rest] = path;
+      if (first === undefined) return Object.keys(def.shape);
+      const inner = def.shape[String(first)];
+      return inner ? fieldsAt(inner, rest) : [];
+    }
+    default:
+      return [];
+  }
+}
+
+/** The name that differs by a few letters, if there is one. */
+function nearest(name: string, names: readonly string[]): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const distances = names.map((other) => editDistance(plain(name), plain(other)));
+  const best = Math.min(...distances);
+  return best <= Math.max(1, Math.floor(name.length / 4))
+    ? names[distances.indexOf(best)]
+    : undefined;
+}
+
+/** Letters to insert, delete or replace (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, letter] of [...a.slice(0, 64)].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === b[j] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
+  // JSON knows no infinity, which is what 1e400 becomes.
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "missing");
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
 /** Fields that may change when a run is taken up again: they say how far and how, not what is learnt. */
-const CHANGEABLE = new Set<keyof TrainConfig>([
+const CHANGEABLE = [
   "name",
   "description",
   "steps",
   "epochs",
   "schedule",
+  // What a run is told to lower when its loss breaks.
+  "optimiser.learningRate",
+  "optimiser.clipNorm",
   "ema",
   "microBatch",
   "evaluation",
@@ -381,7 +478,7 @@ const CHANGEABLE = new Set<keyof TrainConfig>([
   "device",
   "threads",
   "dataWorkers",
-]);
+];
 
 /**
  * Compares a run's configuration with the one it is resumed with.
@@ -390,29 +487,35 @@ const CHANGEABLE = new Set<keyof TrainConfig>([
  * @throws ConfigError for a field that may not change within a run
  */
 export function changedFields(before: TrainConfig, after: TrainConfig): string[] {
-  const changed: string[] = [];
-  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    const field = key as keyof TrainConfig;
-    const [old, now] = [before[field], after[field]];
-    if (canonical(old) === canonical(now)) continue;
-    if (!CHANGEABLE.has(field)) {
+  const changed = new Set<string>();
+  for (const [field, old, now] of differences(before, after)) {
+    const free = CHANGEABLE.find((name) => field === name || field.startsWith(`${name}.`));
+    if (free === undefined) {
       throw new ConfigError(
-        `training config: ${key} was ${show(old)} when the run began and is ${show(now)} now; ` +
+        `training config: ${field} was ${show(old)} when the run began and is ${show(now)} now; ` +
           "put it back, or start another run with another --out (or --fresh)",
       );
     }
-    changed.push(key);
+    changed.add(free);
   }
-  return changed;
+  return [...changed];
 }
 
-/** JSON with sorted keys. */
-function canonical(value: unknown): string {
-  return (
-    JSON.stringify(value, (_, item: unknown) =>
-      typeof item === "object" && item !== null && !Array.isArray(item)
-        ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : item,
-    ) ?? ""
+/** The innermost fields that differ, and both values; lists count as values. */
+function differences(
+  before: unknown,
+  after: unknown,
+  path = "",
+): [field: string, before: unknown, after: unknown][] {
+  if (!isObject(before) || !isObject(after)) {
+    return JSON.stringify(before) === JSON.stringify(after) ? [] : [[path, before, after]];
+  }
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) =>
+    differences(before[key], after[key], path === "" ? key : `${path}.${key}`),
   );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

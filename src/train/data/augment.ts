@@ -29,7 +29,7 @@ const positive = z.number().positive();
 const range = (value: z.ZodNumber) =>
   z.tuple([value, value]).refine(([low, high]) => low <= high, "the lower end comes first");
 
-const schema = z.strictObject({
+export const augmentSchema = z.strictObject({
   /** Share of the picture's area that the crop takes; `false` squares the middle instead. */
   crop: z
     .union([
@@ -61,8 +61,8 @@ const schema = z.strictObject({
 });
 
 /** Settings of the augmentation; what is left out takes DeiT's value. */
-export type AugmentConfig = z.input<typeof schema>;
-export type ResolvedAugmentConfig = z.output<typeof schema>;
+export type AugmentConfig = z.input<typeof augmentSchema>;
+export type ResolvedAugmentConfig = z.output<typeof augmentSchema>;
 
 /** No randomness at all: the middle square, resized and normalised. */
 export const NO_AUGMENTATION: AugmentConfig = {
@@ -75,7 +75,7 @@ export const NO_AUGMENTATION: AugmentConfig = {
 
 /** Fills in defaults. @throws ConfigError naming the field that is wrong */
 export function augmentConfig(config: AugmentConfig = {}): ResolvedAugmentConfig {
-  const result = schema.safeParse(config);
+  const result = augmentSchema.safeParse(config);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   throw new ConfigError(
