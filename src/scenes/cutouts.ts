@@ -514,7 +514,7 @@ function readShared(file: string): SharedArrayBuffer {
 export function loadCutouts(folder: string, split: Split): Cutouts {
   const file = join(folder, "cutouts.json");
   if (!existsSync(file)) {
-    throw new InputError(`${folder} holds no cut-outs; build them first (buildCutouts)`);
+    throw new InputError(`${folder} holds no cut-outs; groupvit data scenes builds them`);
   }
   const index = JSON.parse(readFileSync(file, "utf8")) as {
     format: number;
@@ -534,7 +534,7 @@ export function loadCutouts(folder: string, split: Split): Cutouts {
 export function readAttributions(folder: string): Attribution[] {
   const file = join(folder, "cutouts.json");
   if (!existsSync(file)) {
-    throw new InputError(`${folder} holds no cut-outs; build them first (buildCutouts)`);
+    throw new InputError(`${folder} holds no cut-outs; groupvit data scenes builds them`);
   }
   return (JSON.parse(readFileSync(file, "utf8")) as { attributions: Attribution[] }).attributions;
 }

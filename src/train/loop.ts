@@ -21,6 +21,7 @@ import {
   weightShapes,
 } from "./checkpoint.js";
 import { samplesOf, type TrainConfig } from "./config.js";
+import type { ShardFault } from "./data/order.js";
 import { type Evaluation, type EvaluationSet, evaluate, openEvaluation } from "./evaluation.js";
 import { lockFolder } from "./lock.js";
 import { entropy, MetricsFile, type StepRecord } from "./metrics.js";
@@ -47,6 +48,8 @@ const EXPLOSION = 4;
 const MIN_EXPLODED = 30;
 /** Roll-backs to one checkpoint before the run is given up. */
 const MAX_ROLLBACKS = 5;
+/** Shards that cannot be read of which the run tells one by one. */
+const MAX_FAULTS_TOLD = 10;
 /** Milliseconds between two versions of the page. */
 const PAGE_EVERY = 20_000;
 /** Steps over which the time left is estimated. */
@@ -108,7 +111,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   let unlock = async (): Promise<void> => {};
   const open = async () => {
     unlock = await lockFolder(folder);
-    const opened = await openRun(folder, config, mode, onNotice);
+    const opened = await openRun(folder, config, mode, prepared.schedule.steps, onNotice);
     ({ resumed } = opened);
     return opened.state;
   };
@@ -221,6 +224,7 @@ class Run {
   private lastCheckpoint = performance.now();
   private lastPage = Number.NEGATIVE_INFINITY;
   private rollbacks = 0;
+  private readonly faulty = new Set<string>();
   private evaluation?: Evaluation & { step: number };
 
   constructor(
@@ -247,8 +251,15 @@ class Run {
       this.metrics = await MetricsFile.open(this.path("metrics"), state.step);
       await writeEvents(this.path("events"), this.metrics.records);
     }
-    this.stream = this.data.open(state.position, state.batches);
-    while (state.step < this.stopAfter && !(await this.isStopped())) await this.oneStep();
+    try {
+      this.stream = this.data.open(state.position, state.batches);
+      while (state.step < this.stopAfter && !(await this.isStopped())) await this.oneStep();
+    } catch (error) {
+      // Or the page would say for ever that the run goes on.
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.writes) await this.writePage(`failed: ${reason}`).catch(() => {});
+      throw error;
+    }
 
     const { folder, schedule } = this;
     const finished = state.step >= this.stopAfter;
@@ -268,6 +279,10 @@ class Run {
     const models = finished ? await this.writeModels() : [];
     await this.writePage(state.step < this.schedule.steps ? "stopped" : "done");
     const last = this.metrics.records.at(-1);
+    if (last?.skipped_by_reason) {
+      const reasons = Object.entries(last.skipped_by_reason).map(([why, n]) => `${n} ${why}`);
+      this.notice(`samples left out: ${reasons.join(", ")}`);
+    }
     return {
       ...(last ? { last } : {}),
       ...(this.evaluation ? { evaluation: scoresOf(this.evaluation) } : {}),
@@ -297,6 +312,7 @@ class Run {
     const { config, state } = this;
     const started = performance.now();
     const { batch, number } = await this.nextBatch();
+    this.tellFaults(batch.shardFaults ?? []);
     const dataReady = performance.now();
     const input = stepBatch(batch);
     const step = this.steps[number % this.steps.length]!;
@@ -340,6 +356,18 @@ class Run {
     }
   }
 
+  /** Tells of each shard that cannot be read once, and of no more than a screen can hold. */
+  private tellFaults(faults: readonly ShardFault[]): void {
+    for (const { shard, reason } of faults) {
+      if (this.faulty.has(shard)) continue;
+      this.faulty.add(shard);
+      if (this.faulty.size <= MAX_FAULTS_TOLD) this.notice(`passed over: ${reason}`);
+      else if (this.faulty.size === MAX_FAULTS_TOLD + 1) {
+        this.notice("more shards cannot be read; groupvit data check lists them all");
+      }
+    }
+  }
+
   private record(
     result: StepMetrics,
     lr: number,
@@ -349,6 +377,7 @@ class Run {
   ): StepRecord {
     const scale = (name: string) => logitScaleFactor(this.state.weights.get(name)![0]!);
     const multiLabel = result.multiLabelLoss !== undefined;
+    const skipped = Object.values(batch.skipped ?? {});
     return {
       step: this.state.step,
       loss: result.loss,
@@ -363,7 +392,8 @@ class Run {
         ? {}
         : { group_information: result.groupInformation }),
       tokens,
-      skipped_samples: Object.values(batch.skipped ?? {}).reduce((sum, n) => sum + n, 0),
+      skipped_samples: skipped.reduce((sum, n) => sum + n, 0),
+      ...(skipped.length === 0 ? {} : { skipped_by_reason: batch.skipped }),
       samples_per_second: cost.samples / (cost.data + cost.step),
       data_seconds: cost.data,
       step_seconds: cost.step,
@@ -517,7 +547,7 @@ class Run {
     return (seconds / Math.max(1, recent.length)) * (this.stopAfter - this.state.step);
   }
 
-  private async writePage(phase: "running" | "stopped" | "done"): Promise<void> {
+  private async writePage(phase: "running" | "stopped" | "done" | `failed: ${string}`) {
     const { records } = this.metrics;
     const { step, best } = this.state;
     const left =

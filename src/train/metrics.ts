@@ -23,8 +23,10 @@ export interface StepRecord {
   group_information?: number;
   /** Length of the longest text of the batch. */
   tokens: number;
-  /** Samples left out so far. */
+  /** Samples left out since this process began. */
   skipped_samples: number;
+  /** The same by reason, such as "broken picture"; where there are any. */
+  skipped_by_reason?: Readonly<Record<string, number>>;
   samples_per_second: number;
   /** Time spent waiting for data, and in the step. */
   data_seconds: number;

@@ -31,6 +31,8 @@ const MARGIN = { left: 52, right: 10, top: 10, bottom: 24 };
 /** Points of a line; more are averaged in groups. */
 const POINTS = 400;
 const RELOAD_SECONDS = 15;
+/** Colours of lines, taken in turns. */
+const COLOURS = 4;
 /** Rows of the strip that are shown; the first, the last and some between them. */
 const MAX_ROWS = 14;
 
@@ -122,13 +124,13 @@ function chartSvg({ title, lines }: Chart, records: readonly StepRecord[]): stri
     const path = line.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
     const [step, value] = line.at(-1)!;
     return (
-      `<polyline class="line c${i}" points="${path.join(" ")}"/>` +
-      `<circle class="dot c${i}" r="2.5" cx="${x(step).toFixed(1)}" cy="${y(value).toFixed(1)}"/>`
+      `<polyline class="line c${i % COLOURS}" points="${path.join(" ")}"/>` +
+      `<circle class="dot c${i % COLOURS}" r="2.5" cx="${x(step).toFixed(1)}" cy="${y(value).toFixed(1)}"/>`
     );
   });
   const legend = drawn.map(
     ({ line, points: all }, i) =>
-      `<span class="c${i}"><i></i>${escapeHtml(line.label)} <b>${tick(all.at(-1)![1])}</b></span>`,
+      `<span class="c${i % COLOURS}"><i></i>${escapeHtml(line.label)} <b>${tick(all.at(-1)![1])}</b></span>`,
   );
   return (
     `<figure><figcaption>${escapeHtml(title)}</figcaption><div class="legend">${legend.join("")}</div>` +
@@ -157,9 +159,9 @@ function escapeHtml(text: string): string {
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #6a737d; --rule: #e4e7eb; --page: #fff;
-  --c0: #1f6feb; --c1: #d1582b; --c2: #2b8a4b; }
+  --c0: #1f6feb; --c1: #d1582b; --c2: #2b8a4b; --c3: #8250df; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #8b949e; --rule: #30363d;
-  --page: #0d1117; --c0: #58a6ff; --c1: #f0883e; --c2: #56d364; } }
+  --page: #0d1117; --c0: #58a6ff; --c1: #f0883e; --c2: #56d364; --c3: #bc8cff; } }
 body { margin: 0 auto; max-width: 1000px; padding: 24px 20px 60px; background: var(--page);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 32px 0 8px; }
@@ -172,9 +174,11 @@ figure { margin: 0; } figcaption { font-weight: 600; font-size: 14px; }
 svg { width: 100%; height: auto; } svg text { font-size: 10.5px; fill: var(--soft); }
 .grid { stroke: var(--rule); } .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
 .c0.line { stroke: var(--c0); } .c1.line { stroke: var(--c1); } .c2.line { stroke: var(--c2); }
+.c3.line { stroke: var(--c3); }
 .c0.dot, .legend .c0 i { fill: var(--c0); background: var(--c0); }
 .c1.dot, .legend .c1 i { fill: var(--c1); background: var(--c1); }
 .c2.dot, .legend .c2 i { fill: var(--c2); background: var(--c2); }
+.c3.dot, .legend .c3 i { fill: var(--c3); background: var(--c3); }
 .strip { display: grid; grid-template-columns: max-content 1fr; gap: 4px 14px; align-items: center; }
 .strip span { font-size: 12.5px; color: var(--soft); text-align: right; }
 .strip img { width: 100%; image-rendering: auto; display: block; }

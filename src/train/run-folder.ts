@@ -40,13 +40,15 @@ export interface OpenedRun {
  * The state that a run in the folder begins or goes on with. A damaged checkpoint is passed over for the
  * one before it.
  *
- * @throws InputError where the folder holds something else, or nothing to resume
+ * @param steps updates that the schedule has
+ * @throws InputError where the folder holds something else, nothing to resume, or more steps than these
  * @throws ConfigError where the run there has another configuration
  */
 export async function openRun(
   folder: string,
   config: TrainConfig,
   mode: RunMode,
+  steps: number,
   onNotice: (text: string) => void,
 ): Promise<OpenedRun> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
@@ -54,28 +56,46 @@ export async function openRun(
     throw new InputError(`run folder ${folder}: it cannot be read (${error.code})`);
   });
   const checkpoints = join(folder, RUN_FILES.checkpoints);
-  const steps = await listCheckpoints(checkpoints);
+  const saved = await listCheckpoints(checkpoints);
+  const others = names.filter((name) => !isBeginning(name));
   if (mode === "fresh") {
-    for (const name of Object.values(RUN_FILES)) {
-      await rm(join(folder, name), { recursive: true, force: true });
+    const ours: string[] = Object.values(RUN_FILES);
+    const lost = names.filter((name) => ours.includes(name));
+    if (saved.length === 0 && others.length > 0 && lost.length > 0) {
+      throw new InputError(
+        `run folder ${folder}: it holds no run, and a new one would replace ${lost.join(", ")} there; ` +
+          "give an empty folder",
+      );
     }
-  } else if (steps.length > 0) {
+  } else if (saved.length > 0) {
     await checkConfig(folder, config, onNotice);
-    const state = await latest(checkpoints, steps, config, onNotice);
+    const state = await latest(checkpoints, saved, config, onNotice);
+    if (state.step > steps) {
+      throw new InputError(
+        `run folder ${folder}: its run has made ${state.step} steps, the configuration has ${steps}; ` +
+          "raise steps, or start another run with another --out (or --fresh)",
+      );
+    }
     await writeConfig(folder, config);
     return { state, resumed: true };
   } else if (mode === "resume") {
     throw new InputError(
       `run folder ${folder}: it holds no checkpoint; leave --resume out to begin`,
     );
-  } else if (names.some((name) => !isBeginning(name))) {
+  } else if (others.length > 0) {
     throw new InputError(
-      `run folder ${folder}: it holds other files (${names.slice(0, 3).join(", ")}); give an empty ` +
-        "folder, or --fresh to replace the run that is there",
+      `run folder ${folder}: it holds other files (${others.slice(0, 3).join(", ")}); give an empty ` +
+        "folder, or --fresh to begin beside them",
     );
   }
   await mkdir(folder, { recursive: true });
   const state = await startState(config);
+  // After all that can fail: a wrong setting must not cost the run that is there.
+  if (mode === "fresh") {
+    for (const name of Object.values(RUN_FILES)) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+  }
   await writeConfig(folder, config);
   // A killed run needs one to begin again from, and a roll-back needs one to go to.
   const shapes = weightShapes(config.model, config.multiLabel);
@@ -107,18 +127,18 @@ async function checkConfig(
 
 async function latest(
   folder: string,
-  steps: readonly number[],
+  saved: readonly number[],
   config: TrainConfig,
   onNotice: (text: string) => void,
 ): Promise<RunState> {
   const shapes = weightShapes(config.model, config.multiLabel);
-  for (const [i, step] of steps.entries()) {
+  for (const [i, step] of saved.entries()) {
     try {
       const state = await readCheckpoint(folder, step, shapes);
       return { ...state, ema: config.ema === undefined ? undefined : (state.ema ?? copyOf(state)) };
     } catch (error) {
-      if (!(error instanceof CheckpointError) || i === steps.length - 1) throw error;
-      onNotice(`${error.message}; going on from step ${steps[i + 1]}`);
+      if (!(error instanceof CheckpointError) || i === saved.length - 1) throw error;
+      onNotice(`${error.message}; going on from step ${saved[i + 1]}`);
     }
   }
   throw new Error("no checkpoint to read");

@@ -9,7 +9,7 @@ import { augmentConfig, NO_AUGMENTATION } from "./data/augment.js";
 import { batches } from "./data/batches.js";
 import { pictureFolder } from "./data/folder.js";
 import type { SampleNouns } from "./data/nouns.js";
-import type { DataPosition } from "./data/order.js";
+import type { DataPosition, ShardFault } from "./data/order.js";
 import { sharedBatches } from "./data/shared-batches.js";
 import type { SampleSource } from "./data/source.js";
 import { webdataset } from "./data/webdataset.js";
@@ -31,6 +31,8 @@ export interface StreamBatch {
   position: StreamPosition;
   /** Samples left out so far, by reason. */
   skipped?: Readonly<Record<string, number>>;
+  /** Shards that could not be read so far; it goes on growing. */
+  shardFaults?: readonly ShardFault[];
 }
 
 /** Batches without end, prepared ahead; the same for any number of threads. */
@@ -196,6 +198,7 @@ function loaderStream(
         nouns,
         position: after,
         skipped: { ...report.skipped },
+        shardFaults: report.shardFaults,
       };
     },
     async close() {

@@ -18,6 +18,8 @@ import { loadCheckpoint } from "../../src/checkpoint/load.node.js";
 import { ConfigError, InputError } from "../../src/errors.js";
 import { GroupViT } from "../../src/index.js";
 import { parseTrainConfig, type TrainConfigInput } from "../../src/train/config.js";
+import { writeShards } from "../../src/train/data/shard.js";
+import { memorySource, type SourceItem } from "../../src/train/data/source.js";
 import { type TrainOptions, train } from "../../src/train/loop.js";
 import type { StepRecord } from "../../src/train/metrics.js";
 import { shapesAt } from "../../src/train/shapes.js";
@@ -154,6 +156,31 @@ describe("a run", () => {
     expect(lastCheckpoint("mosaics in parts").equals(lastCheckpoint("mosaics"))).toBe(true);
   });
 
+  it("tells of shards that are missing, once each, and why samples were left out", async () => {
+    const shards = at("shards");
+    const samples: SourceItem[] = [];
+    for (let i = 0; i < 20; i++) {
+      const { picture, caption } = shapesAt(i, { seed: 5, size: 40, most: 1 });
+      const image = sharp(picture.data, { raw: { width: 40, height: 40, channels: 3 } });
+      samples.push({ key: `${i}`, image: await image.png().toBuffer(), caption });
+    }
+    samples.push({ key: "torn", image: new Uint8Array(100), caption: "a torn one" });
+    await writeShards(memorySource(samples), shards, { samplesPerShard: 7 });
+    const notices: string[] = [];
+    const onNotice = (text: string) => notices.push(text);
+    const data = { kind: "webdataset" as const, shards: `${shards}/{00000..00004}.tar` };
+    await run("missing", { data }, { onNotice });
+    expect(notices.filter((text) => text.startsWith("passed over")).sort()).toEqual(
+      [3, 4].map(
+        (i) => `passed over: shard ${shards}/0000${i}.tar: it does not exist; check the pattern`,
+      ),
+    );
+    const last = metrics("missing").at(-1)!;
+    expect(last.skipped_samples).toBeGreaterThan(0);
+    expect(last.skipped_by_reason).toEqual({ "broken picture": last.skipped_samples });
+    expect(notices.at(-1)).toBe(`samples left out: ${last.skipped_samples} broken picture`);
+  });
+
   it("draws the cells of mosaics in turns with whole pictures, and goes on with the right turn", async () => {
     const input = { mosaics: [2, 1, 1], batch: 16 };
     await run("cells", input);
@@ -199,6 +226,28 @@ describe("a run's folder", () => {
     expect(metrics("taken")).toHaveLength(1);
   });
 
+  it("is not replaced where it is no run, nor before a new one can begin", async () => {
+    mkdirSync(at("project"));
+    for (const name of ["index.html", "notes.txt"]) writeFileSync(join(at("project"), name), "x");
+    await expect(run("project", {}, { mode: "fresh" })).rejects.toThrow(
+      /holds no run, .* would replace index\.html/,
+    );
+    expect(readFileSync(join(at("project"), "index.html"), "utf8")).toBe("x");
+    await run("kept", {}, { stopAfter: 1 });
+    await expect(run("kept", { init: at("no model") }, { mode: "fresh" })).rejects.toThrow(
+      /no model/,
+    );
+    expect(metrics("kept")).toHaveLength(1);
+  });
+
+  it("is not gone on with where its schedule has fewer steps than were made", async () => {
+    await run("short", {}, { stopAfter: 3 });
+    await expect(run("short", { steps: 2 })).rejects.toThrow(
+      /made 3 steps, the configuration has 2/,
+    );
+    expect(await run("short", { steps: 3 })).toMatchObject({ step: 3, steps: 3 });
+  });
+
   it("refuses another configuration, and more steps than the schedule has", async () => {
     await expect(run("straight", { batch: 16 })).rejects.toThrow(ConfigError);
     await expect(run("new", {}, { stopAfter: 7 })).rejects.toThrow(/steps 7/);
@@ -212,6 +261,12 @@ describe("a loss that breaks", () => {
       /loss became NaN at step 4; the last good checkpoint is step-00000002/,
     );
     expect(metrics("stop")).toHaveLength(3);
+    const page = readFileSync(join(at("stop"), "index.html"), "utf8");
+    expect(page).toMatch(/Step 4 of 6 \(failed: .* loss became NaN/);
+    expect(page).not.toContain("http-equiv");
+    // The error's advice can be followed: the run goes on, from its checkpoint, with a lower rate.
+    const lower = { optimiser: { ...TINY.optimiser, learningRate: 1e-5 } };
+    expect(await run("stop", lower)).toMatchObject({ step: 6, resumed: true });
   });
 
   it("rolls the run back, leaves the batch out and goes on", async () => {

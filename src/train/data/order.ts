@@ -125,6 +125,7 @@ export async function* orderedSamples(
       : [];
     if (resumed) random.state = resumed.generator;
     let index = resumed?.index ?? 0;
+    let fault: string | undefined;
     const firstShard = resumed?.shard ?? 0;
     let skip = resumed?.item ?? 0;
     resumed = undefined;
@@ -171,6 +172,7 @@ export async function* orderedSamples(
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof InputError)) throw error;
+        fault ??= error.message;
         onFault({ shard: shards[shard]!.name, reason: error.message });
       }
       skip = 0;
@@ -185,7 +187,8 @@ export async function* orderedSamples(
     if (index === 0) {
       const { location } = source.describe();
       throw new InputError(
-        `${location}: none of its ${shards.length} shards gives a sample; check them`,
+        `${location}: none of its ${shards.length} shards gives a sample${fault ? ` (${fault})` : ""}; ` +
+          "check them",
       );
     }
   }
