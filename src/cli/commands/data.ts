@@ -32,6 +32,11 @@ export function dataCommand(): Command {
 /** Shards where the location names them, else a folder of pictures. */
 async function openSource(location: string, captions: string | undefined): Promise<SampleSource> {
   const folder = (await stat(location).catch(() => undefined))?.isDirectory() ?? false;
+  if (captions === undefined && /\.(csv|tsv|jsonl|ndjson|parquet|json)$/i.test(location)) {
+    throw new InputError(
+      `${location}: it is a table; give the folder of its pictures, and --captions ${location}`,
+    );
+  }
   const { webdataset, resolveShards } = await import("../../train/data/webdataset.js");
   if (captions === undefined && (!folder || resolveShards(location).length > 0)) {
     return webdataset(location);

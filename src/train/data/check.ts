@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { InputError, PictureError } from "../../errors.js";
 import { decodePicture } from "../../input/decode.node.js";
+import { fnv1a } from "../../random.js";
 import type { ShardFault } from "./order.js";
 import { sizeFault } from "./prepare.js";
 import { isSkipped, type SampleSource, type SkipReason, type SourceDescription } from "./source.js";
@@ -32,7 +33,7 @@ export interface DataReport {
   shardFaults: ShardFault[];
   /** Of usable captions, in words; undefined without any. */
   captionWords: { shortest: number; median: number; longest: number } | undefined;
-  /** Samples whose picture's bytes, and whose caption, came before. */
+  /** Samples whose picture's bytes came before, from another file; and whose caption came before. */
   duplicatePictures: number;
   duplicateCaptions: number;
   /** Samples after which duplicates were no longer looked for, to bound memory; undefined if never. */
@@ -57,7 +58,10 @@ export async function checkData(
   const skipped: DataReport["skipped"] = {};
   const shardFaults: ShardFault[] = [];
   const words = new Array<number>(MAX_WORDS + 1).fill(0);
-  const pictures = new Set<string>();
+  /** Digests of pictures, and of the place where each was first. */
+  const pictures = new Map<string, number>();
+  // A table may give one picture several captions, as COCO does: that is no repetition.
+  const isFolder = source.describe().kind === "folder";
   const captions = new Set<string>();
   let [shards, samples, duplicatePictures, duplicateCaptions] = [0, 0, 0, 0];
   let duplicatesCheckedUpTo: number | undefined;
@@ -80,8 +84,14 @@ export async function checkData(
           duplicatesCheckedUpTo ??= samples - 1;
           continue;
         }
-        if (!addDigest(pictures, item.image)) duplicatePictures++;
-        if (!addDigest(captions, item.caption.trim().toLowerCase())) duplicateCaptions++;
+        const place = fnv1a(isFolder ? item.key : `${shard.name}/${item.key}`);
+        const picture = digest(item.image);
+        const first = pictures.get(picture);
+        if (first === undefined) pictures.set(picture, place);
+        else if (first !== place) duplicatePictures++;
+        const caption = digest(item.caption.trim().toLowerCase());
+        if (captions.has(caption)) duplicateCaptions++;
+        captions.add(caption);
       }
       shards++;
     } catch (error) {
@@ -117,12 +127,9 @@ async function isBroken(image: Uint8Array): Promise<boolean> {
   }
 }
 
-/** Adds 96 bits of a digest; false where it was there already. */
-function addDigest(seen: Set<string>, value: Uint8Array | string): boolean {
-  const digest = createHash("sha1").update(value).digest("base64").slice(0, 16);
-  if (seen.has(digest)) return false;
-  seen.add(digest);
-  return true;
+/** 96 bits. */
+function digest(value: Uint8Array | string): string {
+  return createHash("sha1").update(value).digest("base64").slice(0, 16);
 }
 
 function wordStatistics(words: readonly number[], samples: number): DataReport["captionWords"] {
@@ -146,7 +153,8 @@ function problemsOf(report: DataReport, expected: ExpectedData): string[] {
   if (expected.samples !== undefined && report.samples !== expected.samples) {
     problems.push(`${report.samples} usable samples instead of ${expected.samples}`);
   }
-  for (const { shard, reason } of report.shardFaults) problems.push(`shard ${shard}: ${reason}`);
+  // The reasons name their shards.
+  for (const { reason } of report.shardFaults) problems.push(reason);
   for (const [reason, count] of Object.entries(report.skipped)) {
     problems.push(`${count} samples left out: ${reason}`);
   }

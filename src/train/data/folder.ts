@@ -16,8 +16,8 @@ import { readRecords, textColumn } from "./tables.js";
 
 const PICTURE = /\.(jpe?g|png|webp|gif|bmp|tiff?|avif)$/i;
 /** Column names under which tables keep the picture's file, and its caption. */
-const FILE_COLUMNS = ["file", "filename", "file_name", "image", "path", "filepath", "image_path"];
-const CAPTION_COLUMNS = ["caption", "text", "title", "description", "raw_caption"];
+const FILE_COLUMNS = ["file", "filename", "file_name", "filepath", "image_path", "path", "image"];
+const CAPTION_COLUMNS = ["caption", "raw_caption", "text", "title", "description"];
 /** COCO's caption file has 90 MB; a JavaScript string ends at 512 MB. */
 const MAX_JSON_BYTES = 500 * 2 ** 20;
 const MAX_FOLDER_DEPTH = 16;
@@ -46,7 +46,11 @@ export async function pictureFolder(
   });
   const samples = captions === undefined ? await listPictures(root) : await listCaptions(captions);
   if (samples.length === 0) {
-    throw new InputError(`${captions ?? folder}: no pictures there; give a folder with pictures`);
+    throw new InputError(
+      captions === undefined
+        ? `${folder}: no pictures there; give a folder with pictures`
+        : `${captions}: it names no pictures; give a table with a row for each picture`,
+    );
   }
   const shards: ShardRef[] = [];
   for (let start = 0; start < samples.length; start += samplesPerShard) {
@@ -151,13 +155,14 @@ async function listCaptions(path: string): Promise<FolderSample[]> {
   for await (const record of readRecords(path)) {
     const file = textColumn(record, FILE_COLUMNS);
     const caption = textColumn(record, CAPTION_COLUMNS);
-    if (file === undefined || caption === undefined) {
+    // Of JSON lines each may have fields of its own; the first tells whether this is such a table.
+    if (samples.length === 0 && (file === undefined || caption === undefined)) {
       throw new InputError(
         `${path}: its columns are ${Object.keys(record).slice(0, 20).join(", ")}; name one of them ` +
           `"file" and one "caption"`,
       );
     }
-    samples.push({ file, caption });
+    samples.push({ file: file ?? "", caption: caption ?? "" });
   }
   return samples;
 }
@@ -178,11 +183,20 @@ async function listCocoCaptions(path: string): Promise<FolderSample[]> {
     if (typeof image?.file_name === "string") files.set(image.id, image.file_name);
   }
   const samples: FolderSample[] = [];
+  let captioned = 0;
   for (const note of annotations as ({ image_id?: unknown; caption?: unknown } | null)[]) {
-    const file = files.get(note?.image_id);
-    if (file !== undefined && typeof note?.caption === "string") {
-      samples.push({ file, caption: note.caption });
-    }
+    const { image_id: id, caption } = note ?? {};
+    if (typeof caption === "string") captioned++;
+    // What fits nothing is counted when it is read: no caption, or no picture.
+    samples.push({
+      file: files.get(id) ?? `image_id ${JSON.stringify(id)}`,
+      caption: typeof caption === "string" ? caption : "",
+    });
+  }
+  if (samples.length > 0 && captioned === 0) {
+    throw new InputError(
+      `${path}: its annotations have no captions; give captions_*.json, not instances or keypoints`,
+    );
   }
   return samples;
 }

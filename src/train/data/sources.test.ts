@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { packTar, unpackTar } from "modern-tar";
 import sharp from "sharp";
@@ -172,6 +174,16 @@ describe("WebDataset shards", () => {
     ]);
     expect(expandBraces("{0..10}.tar").at(-1)).toBe("10.tar");
     expect(() => expandBraces("{5..1}.tar")).toThrow(InputError);
+    expect(expandBraces("{98..100}")).toEqual(["98", "99", "100"]);
+    expect(expandBraces("{098..100}")).toEqual(["098", "099", "100"]);
+    expect(expandBraces("{00..100..50}")).toEqual(["000", "050", "100"]);
+    expect(expandBraces("{a{0..1},b,}.tar")).toEqual(["a0.tar", "a1.tar", "b.tar", ".tar"]);
+    expect(expandBraces("{a}{b{1,2}")).toEqual(["{a}{b1", "{a}{b2"]);
+    expect(expandBraces("{{1,2},{3,{4,5}}}")).toEqual(["1", "2", "3", "4", "5"]);
+    expect(() => expandBraces("{0..4..0}.tar")).toThrow(/step/);
+    expect(() => expandBraces("{".repeat(5000))).toThrow(/5000 characters/);
+    expect(() => webdataset("s3://bucket/{0..9}.tar")).toThrow(/not from s3:/);
+    expect(() => webdataset("pipe:aws s3 cp s3://bucket/0.tar -")).toThrow(/not from pipe:/);
     expect(() => expandBraces("{0..99999}{0..99999}.tar")).toThrow(/more than 1000000/);
     const shards = join(folder, "named");
     await mkdir(shards);
@@ -184,6 +196,14 @@ describe("WebDataset shards", () => {
     expect(names(join(shards, "?.tar"))).toEqual(["a.tar", "b.tar"]);
     expect(names(join(shards, "{a,c}.tar"))).toEqual(["a.tar", "c.tar"]);
     expect(() => webdataset(join(folder, "nothing", "*.tar"))).toThrow(InputError);
+    await writeFile(join(folder, "c.tar"), gzipSync(randomBytes(2000)));
+    await expect(everything(webdataset(join(folder, "c.tar")))).rejects.toThrow(
+      /compressed.*gunzip/,
+    );
+    await writeFile(join(folder, "page.tar"), "<html>please log in</html>");
+    await expect(everything(webdataset(join(folder, "page.tar")))).rejects.toThrow(
+      /no tar archive/,
+    );
     const missing = webdataset(join(shards, "{a,c}.tar"));
     await expect(collect(missing.open(missing.shards()[1]!))).rejects.toThrow(/does not exist/);
   });
@@ -417,7 +437,44 @@ describe("a folder of pictures", () => {
     }
   });
 
+  it("counts rows whose fields are empty, and takes the best of several columns", async () => {
+    const table = join(folder, "holes.jsonl");
+    const rows = [
+      { title: "a title", caption: "first", image: 7, file_name: "b.jpg" },
+      { title: "a title", caption: null, file_name: "b.jpg" },
+      { file_name: null, caption: "nowhere" },
+      { caption: "no file" },
+    ];
+    await writeFile(table, rows.map((row) => JSON.stringify(row)).join("\n"));
+    expect(summary(await everything(await pictureFolder(pictures, table)))).toEqual([
+      "b.jpg: first",
+      "b.jpg: a title",
+      "! no picture",
+      "! no picture",
+    ]);
+    const coco = join(folder, "holes.json");
+    const images = [{ id: 1, file_name: "b.jpg" }];
+    const annotations = [
+      { image_id: 1, caption: "x" },
+      { image_id: 2, caption: "y" },
+      { image_id: 1 },
+    ];
+    await writeFile(coco, JSON.stringify({ images, annotations }));
+    expect(summary(await everything(await pictureFolder(pictures, coco)))).toEqual([
+      "b.jpg: x",
+      "image_id 2! no picture",
+      "b.jpg! no caption",
+    ]);
+    const instances = [{ image_id: 1, bbox: [0, 0, 9, 9] }];
+    await writeFile(coco, JSON.stringify({ images, annotations: instances }));
+    await expect(pictureFolder(pictures, coco)).rejects.toThrow(/have no captions/);
+  });
+
   it("says what a table or folder lacks", async () => {
+    await writeFile(join(folder, "empty.csv"), "file,caption\n");
+    await expect(pictureFolder(pictures, join(folder, "empty.csv"))).rejects.toThrow(
+      /empty\.csv: it names no pictures/,
+    );
     await writeFile(join(folder, "wrong.csv"), "a,b\n1,2\n");
     await expect(pictureFolder(pictures, join(folder, "wrong.csv"))).rejects.toThrow(/a, b/);
     await writeFile(join(folder, "wrong.json"), "{}");
@@ -499,6 +556,14 @@ describe("the check of a data set", () => {
     expect(report.problems[0]).toBe("3 readable shards instead of 4");
     expect(report.problems[1]).toBe("2 usable samples instead of 9");
     expect(report.problems.length).toBe(7);
+    expect(report.problems).toContain("shard gone: not part of memory");
+    const table = join(folder, "several.csv");
+    await writeFile(join(folder, "one.jpg"), picture);
+    await writeFile(join(folder, "two.jpg"), picture);
+    await writeFile(table, "file,caption\none.jpg,a dog\none.jpg,a small dog\ntwo.jpg,a dog\n");
+    expect((await checkData(await pictureFolder(folder, table))).problems).toEqual([
+      "1 repeated pictures",
+    ]);
     const good = await checkData(memorySource([{ key: "0", image: picture, caption: "a dog" }]));
     expect(good.problems).toEqual([]);
   });

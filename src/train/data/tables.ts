@@ -299,10 +299,19 @@ async function* recordsOf(path: string, signal?: AbortSignal): AsyncGenerator<Ta
   }
 }
 
-/** The first of the named columns (any case) that holds text. */
+/**
+ * The text of the first of the named columns (any case) that holds one; empty where such a column holds
+ * something else, such as null.
+ *
+ * @param names the best first
+ * @returns undefined where there is no such column
+ */
 export function textColumn(record: TableRecord, names: readonly string[]): string | undefined {
-  for (const [name, value] of Object.entries(record)) {
-    if (typeof value === "string" && names.includes(name.trim().toLowerCase())) return value;
-  }
-  return undefined;
+  const found = new Map(
+    Object.entries(record).map(([name, value]) => [name.trim().toLowerCase(), value]),
+  );
+  const present = names.filter((name) => found.has(name));
+  const holding = present.find((name) => typeof found.get(name) === "string");
+  if (holding !== undefined) return found.get(holding) as string;
+  return present.length > 0 ? "" : undefined;
 }

@@ -145,18 +145,25 @@ export async function* readTar(
     new InputError(
       `${label}: the archive ends within a file at byte ${reader.position}; fetch it again`,
     );
+  const noTar = (compressed = false): InputError =>
+    new InputError(
+      compressed
+        ? `${label}: it is compressed; unpack it with gunzip, shards are plain .tar files`
+        : `${label}: it is no tar archive; give the .tar shards of a data set`,
+    );
   try {
     for (;;) {
       const start = reader.position;
       const header = await reader.read(BLOCK);
       if (header === undefined) {
         // A missing end mark is common (concatenated or streamed shards); a torn header is a fault.
-        if (reader.position !== start) throw truncated();
+        if (reader.position !== start) throw start === 0 ? noTar() : truncated();
         return;
       }
       if (header.every((byte) => byte === 0)) return;
       const size = headerNumber(header, 124, 12);
       if (headerNumber(header, 148, 8) !== headerChecksum(header) || !Number.isSafeInteger(size)) {
+        if (start === 0) throw noTar(header[0] === 0x1f && header[1] === 0x8b);
         throw new InputError(
           `${label}: broken tar header at byte ${start}; fetch the archive again`,
         );

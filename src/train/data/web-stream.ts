@@ -16,6 +16,13 @@ export interface WebStreamOptions {
 /** A status that will not change by asking again. */
 class FinalStatusError extends InputError {}
 
+/** What `fetch` itself only calls "fetch failed" or "terminated". */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code, message } = (error.cause ?? error) as { code?: unknown; message?: unknown };
+  return typeof code === "string" ? code : String(message);
+}
+
 /**
  * The bytes at `url`. Addresses come from the user's own configuration, so private hosts are allowed
  * here (the downloader of strangers' lists is stricter).
@@ -46,12 +53,13 @@ export async function* readUrl(
       if (offset > 0 && response.status === 416) return;
       if (response.status !== 200 && response.status !== 206) {
         await response.body?.cancel();
-        const message = `${url}: the server answered ${response.status}; check the address`;
         // 408, 429 and 5xx pass; other answers are final.
         if (response.status === 408 || response.status === 429 || response.status >= 500) {
-          throw new InputError(message);
+          throw new Error(`the server answered ${response.status}`);
         }
-        throw new FinalStatusError(message);
+        throw new FinalStatusError(
+          `${url}: the server answered ${response.status}; check the address`,
+        );
       }
       const newTag = response.headers.get("etag") ?? undefined;
       if (offset > 0 && response.status === 200 && etag !== undefined && newTag !== etag) {
@@ -83,9 +91,8 @@ export async function* readUrl(
       if (error instanceof FinalStatusError) throw error;
       failures++;
       if (failures > retries) {
-        const cause = error instanceof Error ? error.message : String(error);
         throw new InputError(
-          `${url}: reading failed ${failures} times at byte ${offset} (${cause}); ` +
+          `${url}: reading failed ${failures} times at byte ${offset} (${causeOf(error)}); ` +
             "check the connection and start again",
         );
       }

@@ -27,38 +27,83 @@ const PICTURE_EXTENSIONS = new Set([
   "avif",
 ]);
 
+/** Longest pattern: more than any system lets a path have. */
+const MAX_PATTERN = 4096;
+
 /**
- * Expands braces as a shell does: `{00000..00099}` (zero-padded), `{a,b}`; several multiply.
+ * Expands braces as a shell does: `{00000..00099}` (zero-padded), `{0..90..10}`, `{a,b}`, nested ones too;
+ * several multiply.
  *
- * @throws InputError where the pattern names more than a million shards
+ * @throws InputError where the pattern names more than a million shards, or a range makes no sense
  * @example expandBraces("cc3m-{08..11}.tar") // ["cc3m-08.tar", "cc3m-09.tar", "cc3m-10.tar", "cc3m-11.tar"]
  */
 export function expandBraces(pattern: string): string[] {
+  if (pattern.length > MAX_PATTERN) {
+    throw new InputError(
+      `pattern ${pattern.slice(0, 60)}...: it has ${pattern.length} characters; give at most ${MAX_PATTERN}`,
+    );
+  }
   let expanded = [""];
   let rest = pattern;
-  for (;;) {
-    const match = /\{([^{}]*)\}/.exec(rest);
-    const literal = match ? rest.slice(0, match.index) : rest;
-    expanded = expanded.map((head) => head + literal);
-    if (!match) return expanded;
-    const alternatives = braceAlternatives(match[1]!, pattern);
+  for (let brace = outerBrace(rest); brace; brace = outerBrace(rest)) {
+    const alternatives = braceAlternatives(brace.parts, pattern);
     if (expanded.length * alternatives.length > LIMITS.shards) throw tooManyShards(pattern);
-    expanded = expanded.flatMap((head) => alternatives.map((alternative) => head + alternative));
-    rest = rest.slice(match.index + match[0].length);
+    const literal = rest.slice(0, brace.start);
+    expanded = expanded.flatMap((head) => alternatives.map((other) => head + literal + other));
+    rest = rest.slice(brace.end);
   }
+  return expanded.map((head) => head + rest);
 }
 
-function braceAlternatives(body: string, pattern: string): string[] {
-  const range = /^(\d{1,15})\.\.(\d{1,15})$/.exec(body);
-  if (!range) return body.includes(",") ? body.split(",") : [`{${body}}`];
+/** The first closed brace and its parts between commas, those of braces inside it left together. */
+function outerBrace(text: string): { start: number; end: number; parts: string[] } | undefined {
+  const open: { start: number; commas: number[] }[] = [];
+  let found: { start: number; end: number; commas: number[] } | undefined;
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] === "{") open.push({ start: i, commas: [] });
+    else if (text[i] === ",") open.at(-1)?.commas.push(i);
+    else if (text[i] === "}") {
+      const closed = open.pop();
+      // A brace that is never closed is a character, so that one inside it may be the outermost.
+      if (closed && (!found || closed.start < found.start)) found = { ...closed, end: i + 1 };
+      if (open.length === 0 && found) break;
+    }
+  }
+  if (!found) return undefined;
+  const { start, end, commas } = found;
+  const cuts = [start, ...commas, end - 1];
+  const parts = cuts.slice(1).map((cut, i) => text.slice(cuts[i]! + 1, cut));
+  return { start, end, parts };
+}
+
+function braceAlternatives(parts: readonly string[], pattern: string): string[] {
+  if (parts.length > 1) {
+    let count = 0;
+    return parts.flatMap((part) => {
+      const expanded = expandBraces(part);
+      count += expanded.length;
+      if (count > LIMITS.shards) throw tooManyShards(pattern);
+      return expanded;
+    });
+  }
+  const [body] = parts as [string];
+  const range = /^(\d{1,15})\.\.(\d{1,15})(?:\.\.(\d{1,15}))?$/.exec(body);
+  if (!range) return expandBraces(body).map((inner) => `{${inner}}`);
   const [first, last] = [range[1]!, range[2]!];
-  const count = Number(last) - Number(first) + 1;
-  if (count < 1) {
+  const step = Number(range[3] ?? 1);
+  if (Number(last) < Number(first)) {
     throw new InputError(`pattern ${pattern}: the range {${body}} runs backwards; swap its ends`);
   }
+  if (step === 0) {
+    throw new InputError(`pattern ${pattern}: the step of {${body}} is 0; give 1 or more`);
+  }
+  const count = Math.floor((Number(last) - Number(first)) / step) + 1;
   if (count > LIMITS.shards) throw tooManyShards(pattern);
-  const width = first.startsWith("0") ? first.length : 0;
-  return Array.from({ length: count }, (_, i) => String(Number(first) + i).padStart(width, "0"));
+  const padded = [first, last].some((end) => end.length > 1 && end.startsWith("0"));
+  const width = padded ? Math.max(first.length, last.length) : 0;
+  return Array.from({ length: count }, (_, i) =>
+    String(Number(first) + i * step).padStart(width, "0"),
+  );
 }
 
 function tooManyShards(pattern: string): InputError {
@@ -89,9 +134,19 @@ function expandStars(pattern: string): string[] {
     .map((file) => join(folder, file));
 }
 
-/** The shards that a location names: a `.tar` file, a folder of them, a pattern, or web addresses. */
+/**
+ * The shards that a location names: a `.tar` file, a folder of them, a pattern, or web addresses.
+ *
+ * @throws InputError for a pattern that makes no sense, or another kind of address
+ */
 export function resolveShards(location: string): string[] {
   const isWeb = /^https?:\/\//.test(location);
+  const scheme = /^(pipe(?=:)|[a-z][a-z0-9+.-]+(?=:\/\/))/i.exec(location)?.[0];
+  if (!isWeb && scheme !== undefined) {
+    throw new InputError(
+      `${location}: shards are read from files and from http(s) addresses, not from ${scheme}:`,
+    );
+  }
   if (!isWeb && existsSync(location)) {
     if (!statSync(location).isDirectory()) return [location];
     return expandStars(join(location, "*.tar"));
