@@ -340,6 +340,12 @@ describe("shards", () => {
     writeFileSync(files[0]!, "kept");
     await generateShards(catalogue, { ...options, folder: join(folder, "a") });
     expect(readFileSync(files[0]!, "utf8")).toBe("kept");
+    // Of other settings, or a longer stream whose last shard here is too short, it would be the wrong one.
+    for (const changed of [{ size: 64 }, { count: 6 }]) {
+      await expect(
+        generateShards(catalogue, { ...options, ...changed, folder: join(folder, "a") }),
+      ).rejects.toThrow(/begun with other settings/);
+    }
   });
 });
 

@@ -1,10 +1,11 @@
 // Scenes as WebDataset shards, for trainers that read files instead of composing on the fly.
 
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packTar } from "modern-tar";
 import sharp from "sharp";
 import { InputError } from "../errors.js";
+import { claimFolder } from "../train/data/files.js";
 import { type Catalogue, sceneAt } from "./compose.js";
 
 export interface ShardOptions {
@@ -25,7 +26,9 @@ export interface ShardOptions {
 /**
  * Writes `000000.tar`, `000001.tar`... with `KEY.jpg` (or `.png`), `KEY.txt` (the caption) and
  * `KEY.json` (nouns and objects) for scenes 0 to `count` - 1 of the seed's stream. Shards that exist
- * are kept, so an interrupted run goes on where it stopped; give another folder for other settings.
+ * are kept, so an interrupted run goes on where it stopped.
+ *
+ * @throws InputError where the folder has shards of other settings
  * @returns paths of all shards
  */
 export async function generateShards(
@@ -36,7 +39,7 @@ export async function generateShards(
   if (!Number.isInteger(count) || count < 1 || !Number.isInteger(perShard) || perShard < 1) {
     throw new InputError(`shards of ${perShard} scenes, ${count} in all: both must be 1 or more`);
   }
-  mkdirSync(folder, { recursive: true });
+  await claimFolder(folder, "scenes.json", { seed, count, perShard, size, difficulty, format });
   const files: string[] = [];
   for (let start = 0; start < count; start += perShard) {
     const file = join(folder, `${String(files.length).padStart(6, "0")}.tar`);

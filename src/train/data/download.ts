@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ConfigError, PictureError } from "../../errors.js";
@@ -15,7 +15,7 @@ import {
   type FetchLimits,
   fetchPicture,
 } from "./fetch-picture.js";
-import { writeAtomically, writeFully } from "./files.js";
+import { claimFolder, writeAtomically, writeFully } from "./files.js";
 import { sizeFault } from "./prepare.js";
 import { sampleFiles } from "./shard.js";
 import { captionFault } from "./source.js";
@@ -77,8 +77,8 @@ export async function downloadShards(
 ): Promise<DownloadStatistics> {
   const { signal, onProgress } = options;
   const settings = checkedSettings(options);
-  await mkdir(folder, { recursive: true });
-  await claimFolder(folder, settings);
+  const { layout, rowsPerShard, shortSide } = settings;
+  await claimFolder(folder, "download.json", { layout, rowsPerShard, shortSide });
   const total: DownloadStatistics = { rows: 0, downloaded: 0, failures: {} };
   let number = 0;
   for await (const rows of partsOf(
@@ -128,18 +128,6 @@ function checkedSettings(options: DownloadOptions): Settings {
   check("minSide", 1, 65_536);
   if (settings.shortSide !== false) check("shortSide", 16, 4096);
   return settings;
-}
-
-/** Notes how the folder's shards are made; refuses a folder whose shards were made otherwise. */
-async function claimFolder(folder: string, settings: Settings): Promise<void> {
-  const { layout, rowsPerShard, shortSide } = settings;
-  const own = `${JSON.stringify({ layout, rowsPerShard, shortSide })}\n`;
-  const path = join(folder, "download.json");
-  if (!existsSync(path)) {
-    await writeAtomically(path, (file) => file.writeFile(own));
-  } else if ((await readFile(path, "utf8")) !== own) {
-    throw new ConfigError(`${path}: the folder was begun with other settings; use a new folder`);
-  }
 }
 
 async function* partsOf(rows: AsyncIterable<ListRow>, count: number): AsyncGenerator<ListRow[]> {

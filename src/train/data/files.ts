@@ -1,6 +1,8 @@
 // Files that are whole or absent: written under a temporary name in the same folder, then renamed.
 
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError, InputError } from "../../errors.js";
 
 /** Writes through `write` and renames when it returns; on an error nothing is left behind. */
 export async function writeAtomically(
@@ -32,4 +34,37 @@ export async function writeFully(
     const left = bytes.length - written;
     written += (await file.write(bytes, written, left, position + written)).bytesWritten;
   }
+}
+
+/**
+ * Makes a folder for shards and notes there how they are made, so that the shards of two data sets never
+ * mix. The same settings may come again, to go on or to begin anew.
+ *
+ * @param name of the note
+ * @throws ConfigError where its shards are made otherwise; InputError where it has some of which nothing is known
+ */
+export async function claimFolder(
+  folder: string,
+  name: string,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const path = join(folder, name);
+  const own = `${JSON.stringify(settings)}\n`;
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw new InputError(`folder ${folder}: it cannot be written (${error.code}); give another`);
+  });
+  const found = names.includes(name) ? await readFile(path, "utf8") : undefined;
+  if (found === own) return;
+  if (found !== undefined) {
+    throw new ConfigError(
+      `${path}: the folder was begun with other settings (${found.trim()}, now ${own.trim()}); ` +
+        "use a new folder",
+    );
+  }
+  if (names.some((other) => other.endsWith(".tar"))) {
+    throw new InputError(`folder ${folder}: it holds shards already; use a new folder`);
+  }
+  await mkdir(folder, { recursive: true });
+  await writeAtomically(path, (file) => file.writeFile(own));
 }

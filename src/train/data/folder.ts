@@ -60,7 +60,7 @@ export async function pictureFolder(
   return {
     describe: () => ({
       kind: "folder",
-      location: folder,
+      location: captions === undefined ? folder : `${folder} with ${captions}`,
       shards: shards.length,
       samples: samples.length,
     }),

@@ -1,11 +1,10 @@
 // Any source as WebDataset shards: large sequential files that training reads fastest and that can be
 // split over ranks.
 
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
 import { pictureFormat } from "../../input/header.js";
-import { writeAtomically } from "./files.js";
+import { claimFolder, writeAtomically } from "./files.js";
 import { isSkipped, type RawSample, type SampleSource, type SkipReason } from "./source.js";
 import { tarEnd, tarFile } from "./tar.js";
 
@@ -53,7 +52,8 @@ function extensionOf(image: Uint8Array): string {
  * keys are numbers, so that no name of the source reaches the file system. The same source gives the
  * same bytes.
  *
- * @throws InputError where `samplesPerShard` is no number from 1 to 100,000, or a shard cannot be read
+ * @throws InputError where `samplesPerShard` is no number from 1 to 100,000, a shard cannot be read, or the
+ *   folder has other shards
  */
 export async function writeShards(
   source: SampleSource,
@@ -64,7 +64,8 @@ export async function writeShards(
   if (!Number.isInteger(samplesPerShard) || samplesPerShard < 1 || samplesPerShard > 100_000) {
     throw new InputError(`samplesPerShard ${samplesPerShard}: give a number from 1 to 100000`);
   }
-  await mkdir(folder, { recursive: true });
+  const { location, samples: all } = source.describe();
+  await claimFolder(folder, "shards.json", { source: location, samples: all, samplesPerShard });
   const written: WrittenShards = { shards: [], samples: 0, skipped: {} };
   const samples = usableSamples(source, written.skipped, signal);
   let next = await samples.next();

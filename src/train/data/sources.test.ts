@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { packTar, unpackTar } from "modern-tar";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { InputError } from "../../errors.js";
+import { ConfigError, InputError } from "../../errors.js";
 import { Random } from "../../random.js";
 import { checkData } from "./check.js";
 import { pictureFolder } from "./folder.js";
@@ -499,7 +499,7 @@ describe("shards made of a source", () => {
     const written = await writeShards(memorySource(samples), first, { samplesPerShard: 10 });
     await writeShards(memorySource(samples), second, { samplesPerShard: 10 });
     expect(written).toMatchObject({ samples: 24, skipped: { "too large": 1 } });
-    expect(await readdir(first)).toEqual(["00000.tar", "00001.tar", "00002.tar"]);
+    expect(await readdir(first)).toEqual(["00000.tar", "00001.tar", "00002.tar", "shards.json"]);
     for (const name of await readdir(first)) {
       expect(await readFile(join(first, name))).toEqual(await readFile(join(second, name)));
     }
@@ -520,7 +520,34 @@ describe("shards made of a source", () => {
       },
     };
     await expect(writeShards(failing, target)).rejects.toThrow("disk gone");
-    expect(await readdir(target)).toEqual([]);
+    expect(await readdir(target)).toEqual(["shards.json"]);
+  });
+
+  it("never mix with others", async () => {
+    const target = join(folder, "claimed");
+    const samples = Array.from({ length: 5 }, (_, i) => ({
+      key: `${i}`,
+      image: picture,
+      caption: `caption ${i}`,
+    }));
+    await writeShards(memorySource(samples), target, { samplesPerShard: 1 });
+    const before = await readFile(join(target, "00000.tar"));
+    await expect(
+      writeShards(memorySource(samples), target, { samplesPerShard: 5 }),
+    ).rejects.toThrow(
+      /begun with other settings .*"samplesPerShard":1.* now .*"samplesPerShard":5/,
+    );
+    await expect(writeShards(memorySource(samples.slice(1)), target)).rejects.toThrow(ConfigError);
+    // The same again is how an interrupted run is repeated.
+    await writeShards(memorySource(samples), target, { samplesPerShard: 1 });
+    expect(await readFile(join(target, "00000.tar"))).toEqual(before);
+    const foreign = join(folder, "foreign");
+    await mkdir(foreign);
+    await writeFile(join(foreign, "00000.tar"), "precious");
+    await expect(writeShards(memorySource(samples), foreign)).rejects.toThrow(
+      /holds shards already/,
+    );
+    expect(await readFile(join(foreign, "00000.tar"), "utf8")).toBe("precious");
   });
 });
 
