@@ -23,6 +23,8 @@ interface Line {
 interface Chart {
   title: string;
   lines: Line[];
+  /** Draws from 0, where that is what to look out for. */
+  fromZero?: boolean;
 }
 
 const WIDTH = 460;
@@ -60,6 +62,7 @@ function charts(records: readonly StepRecord[]): Chart[] {
         label: `grouping block ${i + 1}`,
         value: (r) => r.group_entropy[i],
       })),
+      fromZero: true,
     },
     { title: "Learning rate", lines: [{ label: "rate", value: (r) => r.lr }] },
     { title: "Gradient norm", lines: [{ label: "norm", value: (r) => r.gradient_norm }] },
@@ -95,13 +98,16 @@ function points(records: readonly StepRecord[], line: Line): [number, number][] 
   return reduced;
 }
 
-function chartSvg({ title, lines }: Chart, records: readonly StepRecord[]): string {
+function chartSvg(
+  { title, lines, fromZero = false }: Chart,
+  records: readonly StepRecord[],
+): string {
   const drawn = lines
     .map((line) => ({ line, points: points(records, line) }))
     .filter((entry) => entry.points.length > 0);
   if (drawn.length === 0) return "";
   const values = drawn.flatMap((entry) => entry.points.map(([, value]) => value));
-  const [low, high] = niceRange(Math.min(...values), Math.max(...values));
+  const [low, high] = niceRange(fromZero ? 0 : Math.min(...values), Math.max(...values));
   const lastStep = Math.max(1, records.at(-1)!.step);
   const x = (step: number) =>
     MARGIN.left + (step / lastStep) * (WIDTH - MARGIN.left - MARGIN.right);
@@ -112,7 +118,7 @@ function chartSvg({ title, lines }: Chart, records: readonly StepRecord[]): stri
     const at = y(value).toFixed(1);
     return (
       `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}"/>` +
-      `<text x="${MARGIN.left - 6}" y="${at}" text-anchor="end" dy="0.35em">${tick(value)}</text>`
+      `<text x="${MARGIN.left - 6}" y="${at}" text-anchor="end" dy="0.35em">${tick(value, (high - low) / 4)}</text>`
     );
   });
   const steps = [0, 0.5, 1].map((share) => {
@@ -146,11 +152,13 @@ function niceRange(low: number, high: number): [number, number] {
   return [bottom === 0 ? 0 : bottom - span * 0.05, high + span * 0.05];
 }
 
-function tick(value: number): string {
+/** A number with three digits, or as many as tell it from one that is `spacing` away. */
+function tick(value: number, spacing = Math.abs(value)): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-3 || size >= 1e5) return value.toExponential(1);
-  return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+  const digits = Math.min(12, Math.max(3, Math.ceil(Math.log10(size / spacing)) + 1));
+  if (size < 1e-3 || size >= 1e5) return value.toExponential(Math.max(1, digits - 2));
+  return size >= 100 && digits === 3 ? value.toFixed(0) : String(Number(value.toPrecision(digits)));
 }
 
 function escapeHtml(text: string): string {

@@ -12,7 +12,7 @@ const MAX_NOUN_LENGTH = 60;
 
 /**
  * Names that a tagger breaks because their first or last word is (or looks like) an adjective. Plain
- * runs of nouns such as "fire truck" need no entry.
+ * runs of nouns such as "fire truck" need no entry. In the singular, but for names that have none.
  */
 const COMPOUND_NAMES = new Set([
   "golden retriever",
@@ -34,13 +34,10 @@ const COMPOUND_NAMES = new Set([
   "hot air balloon",
   "swiss army knife",
   "traffic light",
-  "traffic lights",
   "stop sign",
   "parking meter",
   "potted plant",
-  "potted plants",
   "stuffed animal",
-  "stuffed animals",
   "electric guitar",
   "acoustic guitar",
   "wooden spoon",
@@ -48,19 +45,19 @@ const COMPOUND_NAMES = new Set([
   "sweet potato",
   "ice cream",
   "solar panel",
-  "solar panels",
   "high heels",
   "mobile phone",
-  "mobile phones",
   "digital clock",
   "dining table",
   "washing machine",
   "sewing machine",
   "swimming pool",
   "shopping cart",
+  "cutting board",
+  "fishing rod",
+  "bus stop",
   "sleeping bag",
   "running shoe",
-  "running shoes",
   "rolling pin",
 ]);
 
@@ -75,9 +72,7 @@ let tagger: ReturnType<typeof winkNLP> | undefined;
 export function nounsOf(caption: string): string[] {
   // Loading takes 50 ms and is only needed where a caption comes without nouns.
   tagger ??= winkNLP(model, ["sbd", "pos"]);
-  const tokens = tagger.readDoc(caption).tokens();
-  const words = tokens.out(tagger.its.value).map((word) => String(word).toLowerCase());
-  const tags = tokens.out(tagger.its.pos).map(String);
+  const { words, tags } = joinLetters(taggedWords(tagger, caption));
   const nouns = new Set<string>();
   const isNoun = (i: number): boolean =>
     (tags[i] === "NOUN" || tags[i] === "PROPN") && /\p{L}{2}/u.test(words[i]!);
@@ -96,16 +91,69 @@ export function nounsOf(caption: string): string[] {
     let end = i + 1;
     while (end < words.length && isNoun(end) && compoundAt(words, end) === 0) end++;
     if (end - i <= MAX_NAME_WORDS) nouns.add(words.slice(i, end).join(" "));
-    else for (const word of words.slice(i, end)) nouns.add(word);
+    else for (const name of namesInRun(words.slice(i, end), tags.slice(i, end))) nouns.add(name);
     i = end;
   }
   return [...nouns].filter((noun) => noun.length <= MAX_NOUN_LENGTH);
 }
 
-/** Words of the longest compound name that begins at `start`, or 0. */
+interface TaggedWords {
+  words: string[];
+  tags: string[];
+  /** White space before each word. */
+  spaces: string[];
+}
+
+function taggedWords({ readDoc, its }: ReturnType<typeof winkNLP>, caption: string): TaggedWords {
+  const tokens = readDoc(caption).tokens();
+  return {
+    words: tokens.out(its.value).map((word) => String(word).toLowerCase()),
+    tags: tokens.out(its.pos).map(String),
+    spaces: tokens.out(its.precedingSpaces).map(String),
+  };
+}
+
+/** Makes one word of "t-shirt", which the tagger breaks at the hyphen. */
+function joinLetters({ words, tags, spaces }: TaggedWords): Pick<TaggedWords, "words" | "tags"> {
+  const joined: Pick<TaggedWords, "words" | "tags"> = { words: [], tags: [] };
+  for (let i = 0; i < words.length; i++) {
+    const isJoined =
+      /^\p{L}$/u.test(words[i]!) &&
+      words[i + 1] === "-" &&
+      spaces[i + 1] === "" &&
+      spaces[i + 2] === "";
+    joined.words.push(isJoined ? `${words[i]}-${words[i + 2]}` : words[i]!);
+    joined.tags.push(isJoined ? tags[i + 2]! : tags[i]!);
+    if (isJoined) i += 2;
+  }
+  return joined;
+}
+
+/** Of a run too long to be one name: proper names between common nouns as they are, all else word by word. */
+function namesInRun(words: readonly string[], tags: readonly string[]): string[] {
+  const names: string[] = [];
+  for (let start = 0; start < words.length; ) {
+    let end = start + 1;
+    while (end < words.length && tags[end] === tags[start]) end++;
+    const part = words.slice(start, end);
+    if (tags[start] === "PROPN" && part.length <= MAX_NAME_WORDS) names.push(part.join(" "));
+    else names.push(...part);
+    start = end;
+  }
+  return names;
+}
+
+/** Words of the longest compound name, in the singular or plural, that begins at `start`, or 0. */
 function compoundAt(words: readonly string[], start: number): number {
   for (let count = 3; count >= 2; count--) {
-    if (COMPOUND_NAMES.has(words.slice(start, start + count).join(" "))) return count;
+    const name = words.slice(start, start + count).join(" ");
+    const forms = [
+      name,
+      name.replace(/s$/, ""),
+      name.replace(/es$/, ""),
+      name.replace(/ies$/, "y"),
+    ];
+    if (forms.some((form) => COMPOUND_NAMES.has(form))) return count;
   }
   return 0;
 }
