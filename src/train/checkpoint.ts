@@ -121,7 +121,7 @@ export async function readCheckpoint(
   shapes: ReadonlyMap<string, readonly number[]>,
 ): Promise<RunState> {
   const path = join(folder, checkpointFile(step));
-  const { tensors, metadata } = readSafetensors(await readFile(path));
+  const { tensors, metadata } = readNamed(path, await readFile(path));
   const run = parseRun(metadata.run, path);
   const state: RunState = { ...run, weights: new Map(), first: new Map(), second: new Map() };
   for (const part of PARTS) {
@@ -143,6 +143,16 @@ export async function readCheckpoint(
     }
   }
   return state;
+}
+
+/** As `readSafetensors`, with the file in the message: a run has several. */
+function readNamed(path: string, bytes: Uint8Array): ReturnType<typeof readSafetensors> {
+  try {
+    return readSafetensors(bytes);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError(`${path}: ${error.message}`);
+  }
 }
 
 type RunFields = Pick<RunState, "step" | "position" | "batches" | "skipped" | "best">;

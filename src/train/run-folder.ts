@@ -2,7 +2,7 @@
 
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { CheckpointError, InputError } from "../errors.js";
+import { CheckpointError, ConfigError, InputError } from "../errors.js";
 import {
   listCheckpoints,
   type RunState,
@@ -119,9 +119,20 @@ async function checkConfig(
   config: TrainConfig,
   onNotice: (text: string) => void,
 ): Promise<void> {
-  const text = await readFile(join(folder, RUN_FILES.config), "utf8").catch(() => undefined);
+  const path = join(folder, RUN_FILES.config);
+  const text = await readFile(path, "utf8").catch(() => undefined);
   if (text === undefined) return;
-  const changed = changedFields(parseTrainConfig(text), config);
+  let before: TrainConfig;
+  try {
+    before = parseTrainConfig(text);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      `${path}: what the run began with cannot be read (${error.message}); restore the file, or begin ` +
+        "again with --fresh",
+    );
+  }
+  const changed = changedFields(before, config);
   if (changed.length > 0) onNotice(`changed since the run began: ${changed.join(", ")}`);
 }
 
@@ -137,7 +148,10 @@ async function latest(
       const state = await readCheckpoint(folder, step, shapes);
       return { ...state, ema: config.ema === undefined ? undefined : (state.ema ?? copyOf(state)) };
     } catch (error) {
-      if (!(error instanceof CheckpointError) || i === saved.length - 1) throw error;
+      if (!(error instanceof CheckpointError)) throw error;
+      if (i === saved.length - 1) {
+        throw new CheckpointError(`${error.message}; there is no other: begin again with --fresh`);
+      }
       onNotice(`${error.message}; going on from step ${saved[i + 1]}`);
     }
   }

@@ -209,8 +209,13 @@ describe("a run", () => {
     writeFileSync(file, readFileSync(file).subarray(0, 5000));
     const notices: string[] = [];
     await run("damaged", {}, { onNotice: (text) => notices.push(text) });
-    expect(notices.join()).toMatch(/damaged.*going on from step 2/);
+    expect(notices.join()).toMatch(/step-00000004.*damaged.*going on from step 2/);
     expect(lastCheckpoint("damaged").equals(lastCheckpoint("straight"))).toBe(true);
+    const folder = join(at("damaged"), "checkpoints");
+    for (const name of readdirSync(folder)) writeFileSync(join(folder, name), "gone");
+    await expect(run("damaged")).rejects.toThrow(/step-\d+\.safetensors: .*again with --fresh/s);
+    writeFileSync(join(at("damaged"), "config.json"), "{");
+    await expect(run("damaged")).rejects.toThrow(/damaged.config\.json: .*began with .*--fresh/s);
   });
 });
 
