@@ -178,6 +178,9 @@ function downloadCommand(): Command {
     perHost?: number;
     rowsPerShard?: number;
     shortSide?: number;
+    timeout?: number;
+    maxBytes?: number;
+    allowHost?: string[];
     json?: boolean;
   }
   return new Command("download")
@@ -197,12 +200,34 @@ function downloadCommand(): Command {
       "shrink pictures to this side (default: 256)",
       wholeNumber(32, 4096),
     )
+    .option("--timeout <s>", "seconds for one picture (default: 15)", wholeNumber(1, 3600))
+    .option(
+      "--max-bytes <n>",
+      "most bytes of one picture (default: 20 MiB)",
+      wholeNumber(1, 2 ** 30),
+    )
+    .option(
+      "--allow-host <host:port...>",
+      "private hosts to download from nevertheless, such as a mirror",
+    )
     .option("--json", "print one JSON document instead of text")
-    .action(async (list: string, { out, json, ...settings }: Options) => {
+    .addHelpText(
+      "after",
+      `
+cc3m: TSV of caption, address. cc12m: TSV of address, caption. yfcc15m: rows of YFCC100M's TSV. redcaps: one
+annotation JSON. table: columns such as url and caption. Addresses in private networks are refused.
+
+Examples:
+  groupvit data download Train_GCC-training.tsv --layout cc3m --out cc3m
+  groupvit data download list.parquet --out shards --allow-host mirror.lan:8080`,
+    )
+    .action(async (list: string, { out, json, timeout, allowHost, ...settings }: Options) => {
       const { downloadShards } = await import("../../train/data/download.js");
       let last = performance.now();
       const statistics = await downloadShards(list, out, {
         ...settings,
+        timeout: timeout === undefined ? undefined : timeout * 1000,
+        allowHosts: allowHost,
         signal: interruption.signal,
         onProgress: ({ rows, downloaded }) => {
           if (performance.now() - last < 5000) return;
