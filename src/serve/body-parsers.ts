@@ -26,7 +26,7 @@ export function addBodyParsers(app: FastifyInstance, { budget, maxBytes }: Serve
   app.addContentTypeParser(/^image\//, (request: FastifyRequest, payload: Readable) =>
     readBody(request, payload, maxBytes),
   );
-  app.addHook("onRequest", async (request) => {
+  app.addHook("onRequest", async (request, reply) => {
     const encoding = request.headers["content-encoding"];
     if (encoding !== undefined && encoding !== "identity") {
       throw new ApiError(
@@ -35,7 +35,8 @@ export function addBodyParsers(app: FastifyInstance, { budget, maxBytes }: Serve
         "packed bodies are not taken; send it as it is, without Content-Encoding",
       );
     }
-    held.set(request, new HeldBytes(budget));
+    const waits = request.headers.expect !== undefined;
+    held.set(request, new HeldBytes(budget, () => waits && reply.raw.writeContinue()));
   });
   app.addHook("onResponse", async (request) => held.get(request)?.release());
   // A client that left gets no answer.
@@ -49,6 +50,7 @@ async function readBody(
 ): Promise<Buffer<ArrayBuffer>> {
   // Refused before it is sent, where the client says how much it will be.
   if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge(limit);
+  heldBytes(request).ask();
   return heldBytes(request).read(payload, limit);
 }
 

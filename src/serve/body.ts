@@ -26,7 +26,11 @@ export class BodyBudget {
 export class HeldBytes {
   private bytes = 0;
 
-  constructor(private readonly budget: BodyBudget) {}
+  /** @param ask tells a client that waits with its body (`Expect: 100-continue`) to send it; to be called once */
+  constructor(
+    private readonly budget: BodyBudget,
+    readonly ask: () => void,
+  ) {}
 
   /**
    * Reads a stream to its end.

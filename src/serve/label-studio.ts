@@ -12,7 +12,7 @@ import { uploadsFetcher } from "./label-studio-uploads.js";
 import { checkLabels, chooseLabels } from "./labels.js";
 import type { ServeOptions } from "./options.js";
 import { findPicture } from "./picture-request.js";
-import { check } from "./read-request.js";
+import { check, jsonBody } from "./read-request.js";
 import { whileWaiting } from "./routes.js";
 import { backgroundFields } from "./schema.js";
 import { Store } from "./store.js";
@@ -77,7 +77,7 @@ export async function addLabelStudio(
   app.post("/webhook", async (_, reply) => reply.code(201).send({ status: "ok" }));
 
   app.post("/setup", async (request) => {
-    const fields = check(setupRequest, request.body);
+    const fields = check(setupRequest, jsonBody(request));
     const config = readConfig(fields.schema);
     const extra = check(extraParams, readExtra(fields.extra_params));
     labelsOf({ config, extra });
@@ -86,7 +86,7 @@ export async function addLabelStudio(
   });
 
   app.post("/predict", async (request, reply) => {
-    const fields = check(predictRequest, request.body);
+    const fields = check(predictRequest, jsonBody(request));
     const known = fields.project ? projects.get(fields.project) : undefined;
     // What comes with the request is newer than what was set up.
     const config = fields.label_config ? readConfig(fields.label_config) : known?.config;

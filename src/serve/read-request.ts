@@ -4,6 +4,7 @@ import type { FastifyRequest } from "fastify";
 import type * as z from "zod";
 import { type HeldBytes, tooLarge } from "./body.js";
 import { ApiError } from "./errors.js";
+import { explain } from "./explain.js";
 
 /** What a request said, before it is checked. */
 export interface RawRequest {
@@ -23,12 +24,9 @@ export async function readRequest(
   held: HeldBytes,
   limit: number,
 ): Promise<RawRequest> {
-  const type = request.headers["content-type"] ?? "";
   if (request.isMultipart()) return readMultipart(request, held, limit);
-  if (type.startsWith("image/")) {
-    return { fields: fromTexts(queryTexts(request)), picture: request.body as Buffer };
-  }
   const { body } = request;
+  if (body instanceof Uint8Array) return { fields: fromTexts(queryTexts(request)), picture: body };
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new ApiError(
       400,
@@ -39,6 +37,15 @@ export async function readRequest(
   const { picture, ...fields } = body as Record<string, unknown>;
   if (picture instanceof Uint8Array) return { fields, picture };
   return { fields: body as Record<string, unknown> };
+}
+
+/**
+ * The body of a request that brings no picture.
+ * @throws ApiError 415 for a form or a picture, whose bytes no schema shall take for fields
+ */
+export function jsonBody(request: FastifyRequest): unknown {
+  if (!request.isMultipart() && !(request.body instanceof Uint8Array)) return request.body;
+  throw new ApiError(415, "content_type", "the body is no JSON; send application/json");
 }
 
 async function readMultipart(
@@ -58,11 +65,18 @@ async function readMultipart(
 /** What the parser of forms says, for clients. */
 function formError(error: Error & { code?: string }): Error {
   if (error instanceof ApiError) return error;
-  if (/^FST_(PARTS|FILES|FIELDS)_LIMIT$/.test(error.code ?? "")) {
+  if (error.code === "FST_FILES_LIMIT") {
     return new ApiError(
       413,
       "too_large",
-      `the form has more than ${MAX_FIELDS} fields or one file; give labels in one field`,
+      "the form has more than one file; send one picture in each request",
+    );
+  }
+  if (error.code === "FST_PARTS_LIMIT" || error.code === "FST_FIELDS_LIMIT") {
+    return new ApiError(
+      413,
+      "too_large",
+      `the form has more than ${MAX_FIELDS} fields; give labels in one field`,
     );
   }
   if (error.code !== undefined) return error;
@@ -81,6 +95,7 @@ async function readParts(
   const texts: [string, string][] = queryTexts(request);
   let textBytes = 0;
   let picture: Buffer | undefined;
+  held.ask();
   const parts = request.parts({
     limits: {
       files: 1,
@@ -139,11 +154,17 @@ function fromTexts(texts: readonly (readonly [string, string])[]): Record<string
     if (LISTS.has(name) && Array.isArray(before)) before.push(text);
     else if (LISTS.has(name) && before !== undefined) fields.set(name, [before, text]);
     else if (LISTS.has(name) && (key !== name || name === "texts")) fields.set(name, [text]);
-    else if (NUMBERS.has(name)) fields.set(name, text.trim() === "" ? text : Number(text));
+    else if (NUMBERS.has(name)) fields.set(name, toNumber(text));
     else if (name === "keep") fields.set(name, toBoolean(text));
     else fields.set(name, text);
   }
   return Object.fromEntries(fields);
+}
+
+/** What is no number stays as it is, for the message. */
+function toNumber(text: string): number | string {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  return Number.isNaN(value) ? text : value;
 }
 
 function toBoolean(text: string): boolean | string {
@@ -156,11 +177,11 @@ function toBoolean(text: string): boolean | string {
  * @throws ApiError 400 naming the first field that is wrong
  */
 export function check<Schema extends z.ZodType>(schema: Schema, fields: unknown): z.infer<Schema> {
-  const result = schema.safeParse(fields);
+  const result = schema.safeParse(fields, { reportInput: true });
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const path = issue.path.map(String).join(".");
-  const message = issue.message.replaceAll("; ", ", ").slice(0, 300);
+  const message = explain(issue).replaceAll("; ", ", ").slice(0, 300);
   throw new ApiError(
     400,
     "invalid",

@@ -9,7 +9,7 @@ import { ApiError } from "./errors.js";
 import type { EncodeFields, Work } from "./jobs.js";
 import { chooseLabels, type LabelFields } from "./labels.js";
 import { type CheckedPicture, findPicture, type PictureFields } from "./picture-request.js";
-import { check, readRequest } from "./read-request.js";
+import { check, jsonBody, readRequest } from "./read-request.js";
 import {
   classifyRequest,
   embedRequest,
@@ -101,7 +101,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext): void {
 
   app.get("/v1/vocabularies", async () => ({ vocabularies: vocabularies.list() }));
   app.post("/v1/vocabularies", async (request, reply) => {
-    const stored = await vocabularies.set(check(vocabularyRequest, request.body ?? {}));
+    const stored = await vocabularies.set(check(vocabularyRequest, jsonBody(request) ?? {}));
     return reply.code(201).send(stored);
   });
   app.get<{ Params: { name: string } }>("/v1/vocabularies/:name", async ({ params }) =>

@@ -211,7 +211,10 @@ function listener(handler: (request: IncomingMessage, response: ServerResponse) 
     keepAliveTimeout: KEEP_ALIVE,
     connectionsCheckingInterval: CHECK_INTERVAL,
   };
-  const server = createServer(limits, inTurns(handler));
+  const inTurn = inTurns(handler);
+  const server = createServer(limits, inTurn);
+  // Whoever waits with a body is asked for it when it is wanted, and keeps it where the request is refused.
+  server.on("checkContinue", inTurn);
   server.maxConnections = MAX_CONNECTIONS;
   server.maxRequestsPerSocket = MAX_REQUESTS;
   return server;

@@ -198,6 +198,18 @@ describe("content types and forms", () => {
     expectRefusal(await post("/v1/segment", '<labels a="b">', type));
   });
 
+  test.each([
+    ["/v1/segment?labels=dog", "IMAGE/PNG"],
+    ["/v1/vocabularies", "image/png"],
+    ["/setup", "image/png"],
+    ["/predict", "image/png"],
+  ])("20 MB of no picture to %s as %s hold up nobody", async (path, type) => {
+    const began = performance.now();
+    const message = expectRefusal(await post(path, new Uint8Array(20e6), type));
+    expect(message).toMatch(/not a picture|the body is no JSON/);
+    expect(performance.now() - began).toBeLessThan(4000);
+  });
+
   const part = (name: string, value: string) =>
     `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
   const file = (name: string, content: string) =>

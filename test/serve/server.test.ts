@@ -251,6 +251,13 @@ describe("bad requests are told what is wrong and what to do", () => {
       400,
       /quality best/,
     ],
+    ["a text for a number", { picture: base64, labels: "a", top_k: "5" }, 400, /top_k: "5" is no/],
+    ["a number for a label", { picture: base64, labels: ["a", 7] }, 400, /labels: number 2: 7 is/],
+    ["an object for labels", { picture: base64, labels: {} }, 400, /an object is no text and no/],
+    ["no label", { picture: base64, labels: [] }, 400, /labels: it has 0 items, not at least 1/],
+    ["a short side of none", { picture: base64, labels: "a", short_side: 0 }, 400, /0 is not at/],
+    ["another prompt set", { picture: base64, labels: "a", prompts: "all" }, 400, /"all" is none/],
+    ["another field", { picture: base64, labels: "a", lables: "b" }, 400, /no field "lables"/],
     ["a vocabulary nobody stored", { picture: base64, vocabulary: "none" }, 404, /no vocabulary/],
   ])("%s", async (_, body, status, message) => {
     const error = await errorOf(await post("/v1/segment", body));
@@ -407,6 +414,34 @@ describe("under load", () => {
     expect(head.toString()).toMatch(/^HTTP\/1\.1 429 /);
     socket.destroy();
     await Promise.all(taken);
+  });
+
+  test("asks a client that waits with its body for it only when it is wanted", async () => {
+    const { hostname, port } = new URL(url);
+    const ask = async (path: string, length: number) => {
+      const socket = connect(Number(port), hostname);
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: image/jpeg\r\n` +
+          `expect: 100-continue\r\ncontent-length: ${length}\r\n\r\n`,
+      );
+      const [head] = (await once(socket, "data")) as [Buffer];
+      return { socket, head: head.toString() };
+    };
+    for (const [path, length, status] of [
+      ["/v1/segment?labels=tree", 1 << 30, 413],
+      ["/v1/nothing", 1000, 404],
+    ] as const) {
+      const { socket, head } = await ask(path, length);
+      expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      // What follows would be taken for the body.
+      if (!socket.closed) await once(socket, "close");
+    }
+    const { socket, head } = await ask("/v1/classify?labels=tree", sample.length);
+    expect(head).toBe("HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write(sample);
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 200 /);
+    socket.destroy();
   });
 
   test("retries what a killed engine worked on, once", async () => {
