@@ -181,3 +181,18 @@ describe("decodeLabelStudio", () => {
     expect(() => decodeLabelStudio(data)).toThrow(message);
   });
 });
+
+test("labels may be of several tags, one each", () => {
+  const map = {
+    width: 2,
+    height: 1,
+    labels: ["a", "b"],
+    background: false,
+    map: Uint8Array.of(0, 1),
+  };
+  const options = { modelVersion: "1", fromName: ["things", "stuff"] };
+  const { result } = encodeLabelStudio(map, [1, 1], options);
+  expect(result.map(({ from_name }) => from_name)).toEqual(["things", "stuff"]);
+  const one = { ...options, fromName: ["things"] };
+  expect(() => encodeLabelStudio(map, [1, 1], one)).toThrow(/1 tags for 2 labels; give one/);
+});

@@ -36,8 +36,11 @@ export interface BrushPrediction {
 export interface LabelStudioOptions {
   /** Shown beside the prediction. */
   readonly modelVersion: string;
-  /** Name of the `BrushLabels` tag of the project's labelling interface. Default "tag". */
-  readonly fromName?: string;
+  /**
+   * Name of the `BrushLabels` tag of the project's labelling interface, or, where it has several, that of
+   * each label's. Default "tag".
+   */
+  readonly fromName?: string | readonly string[];
   /** Name of its `Image` tag. Default "image". */
   readonly toName?: string;
 }
@@ -46,7 +49,8 @@ export interface LabelStudioOptions {
  * The labels of a picture as a prediction. Labels without a pixel are left out.
  *
  * @param scores one number from 0 to 1 for each label
- * @throws InputError for labels given twice or with half a character, or sizes that do not fit
+ * @throws InputError for labels given twice or with half a character, sizes that do not fit, or another
+ *   number of tags than of labels
  */
 export function encodeLabelStudio(
   result: LabelMap,
@@ -56,6 +60,12 @@ export function encodeLabelStudio(
   const { width, height, labels } = result;
   checkNames("Label Studio", labels);
   const rounded = roundScores(labels, scores);
+  const tags = typeof fromName === "string" ? labels.map(() => fromName) : fromName;
+  if (tags.length !== labels.length) {
+    throw new InputError(
+      `Label Studio: ${tags.length} tags for ${labels.length} labels; give one for each`,
+    );
+  }
   const areas = countValues(result, valueCount(result));
   const spans = spansOf(result);
   const results: BrushResult[] = [];
@@ -69,7 +79,7 @@ export function encodeLabelStudio(
     results.push({
       id: `groupvit-${i + 1}`,
       type: "brushlabels",
-      from_name: fromName,
+      from_name: tags[i],
       to_name: toName,
       original_width: width,
       original_height: height,

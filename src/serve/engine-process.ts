@@ -206,7 +206,7 @@ async function produce({ job, encoded }: Prepared): Promise<Uint8Array> {
     case "segment":
       return segment(encoded!, file, work, signal);
     case "brush": {
-      const { names, modelVersion, fromName, toName } = work;
+      const { names, modelVersion, fromNames: fromName, toName } = work;
       const result = await encoded!.segment(work.labels, { ...work.options, signal });
       const named = { ...result, labels: names };
       return json(encodeLabelStudio(named, result.scores, { modelVersion, fromName, toName }));

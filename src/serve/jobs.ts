@@ -62,7 +62,8 @@ export type Work =
       names: readonly string[];
       options: MaskOptions;
       modelVersion: string;
-      fromName: string;
+      /** The tags that the labels are of, one each. */
+      fromNames: readonly string[];
       toName: string;
     }
   | { kind: "classify"; labels: readonly string[]; prompts?: PromptSet; top: number }

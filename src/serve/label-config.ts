@@ -6,13 +6,17 @@ import { ApiError } from "./errors.js";
 
 /** What a project asks for. */
 export interface LabelConfig {
-  /** Name of the `BrushLabels` tag. */
-  fromName: string;
   /** Name of the `Image` tag. */
   toName: string;
   /** Field of a task's data that holds the picture's address. */
   field: string;
-  labels: { name: string; words: string }[];
+  /** Of all `BrushLabels` tags for this picture, in order. */
+  labels: {
+    name: string;
+    words: string;
+    /** Name of its `BrushLabels` tag. */
+    fromName: string;
+  }[];
 }
 
 /** Characters; parsing holds up everybody else, and a thousand labels fit. */
@@ -26,7 +30,8 @@ const parser = new XMLParser({
   ignoreAttributes: false,
   attributeNamePrefix: "",
   parseAttributeValue: false,
-  // The five entities of XML itself; documents cannot define others.
+  // Characters by number and by name; documents cannot define others.
+  htmlEntities: true,
   processEntities: { enabled: true, maxTotalExpansions: 10_000, maxEntityCount: 0 },
 });
 
@@ -46,10 +51,12 @@ export function readLabelConfig(xml: string): LabelConfig {
     throw invalid("it is no XML", "copy the project's labelling interface");
   }
   const tags = [...elements(tree, 0)];
-  const brush = tags.find(({ tag }) => tag.toLowerCase() === "brushlabels");
-  if (!brush) throw invalid("it has no BrushLabels tag", "add one for masks");
-  const { name: fromName, toName } = brush.attributes;
-  if (!fromName || !toName) throw invalid("BrushLabels has no name or toName", "add both");
+  const brushes = tags.filter(({ tag }) => tag.toLowerCase() === "brushlabels");
+  if (brushes.length === 0) throw invalid("it has no BrushLabels tag", "add one for masks");
+  if (brushes.some(({ attributes: { name, toname } }) => !name || !toname)) {
+    throw invalid("BrushLabels has no name or toName", "add both");
+  }
+  const toName = brushes[0]!.attributes.toname!;
   const image = tags.find(({ tag, attributes }) => {
     return tag.toLowerCase() === "image" && attributes.name === toName;
   });
@@ -60,13 +67,22 @@ export function readLabelConfig(xml: string): LabelConfig {
       "add it",
     );
   }
-  const labels = [...elements(brush.children, 0)]
-    .filter(({ tag }) => tag.toLowerCase() === "label")
-    .flatMap(({ attributes: { value, alias, hint } }) =>
-      value ? [{ name: value, words: (alias ?? hint ?? value).replaceAll(";", ",") }] : [],
-    );
+  const labels = brushes
+    .filter(({ attributes }) => attributes.toname === toName)
+    .flatMap(({ attributes, children }) => labelsOf(children, attributes.name!));
   if (labels.length === 0) throw invalid("BrushLabels has no Label with a value", "add one");
-  return { fromName, toName, field, labels };
+  return { toName, field, labels };
+}
+
+function labelsOf(children: readonly Element[], fromName: string): LabelConfig["labels"] {
+  return [...elements(children, 0)]
+    .filter(({ tag }) => tag.toLowerCase() === "label")
+    .flatMap(({ attributes: { value, alias, hint } }) => {
+      if (!value) return [];
+      // As in Label Studio, an empty alias is none.
+      const words = [alias, hint].find((text) => text?.trim()) ?? value;
+      return { name: value, words: words.replaceAll(";", ","), fromName };
+    });
 }
 
 const invalid = (why: string, wayOut: string) =>
@@ -80,7 +96,13 @@ function* elements(
   if (depth > MAX_DEPTH)
     throw invalid(`more than ${MAX_DEPTH} tags within each other`, "flatten it");
   for (const node of list) {
-    const attributes = (node[":@"] ?? {}) as Record<string, string>;
+    // Label Studio does not mind the case of their names.
+    const attributes = Object.fromEntries(
+      Object.entries((node[":@"] ?? {}) as Record<string, string>).map(([name, value]) => [
+        name.toLowerCase(),
+        value,
+      ]),
+    );
     for (const [tag, children] of Object.entries(node)) {
       if (tag === ":@" || !Array.isArray(children)) continue;
       yield { tag, attributes, children };

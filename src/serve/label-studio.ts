@@ -31,10 +31,9 @@ const extraParams = z.object({
 
 const project = z.object({
   config: z.object({
-    fromName: z.string(),
     toName: z.string(),
     field: z.string(),
-    labels: z.array(z.object({ name: z.string(), words: z.string() })),
+    labels: z.array(z.object({ name: z.string(), words: z.string(), fromName: z.string() })),
   }),
   extra: extraParams,
 });
@@ -79,7 +78,9 @@ export async function addLabelStudio(
   app.post("/setup", async (request) => {
     const fields = check(setupRequest, jsonBody(request));
     const config = readConfig(fields.schema);
-    const extra = check(extraParams, readExtra(fields.extra_params));
+    const { extra_params: extra } = check(z.object({ extra_params: extraParams }), {
+      extra_params: readExtra(fields.extra_params),
+    });
     labelsOf({ config, extra });
     await projects.set(fields.project, { config, extra }, true);
     return { model_version: modelVersion };
@@ -118,7 +119,7 @@ export async function addLabelStudio(
           names: config.labels.map(({ name }) => name),
           options: { ...options, topK: wanted.extra.top_k },
           modelVersion,
-          fromName: config.fromName,
+          fromNames: config.labels.map(({ fromName }) => fromName),
           toName: config.toName,
         },
         picture: picture && { file: picture.file, bytes: picture.bytes, encode: {} },

@@ -183,6 +183,7 @@ describe("what cannot be used is refused with the reason", () => {
       '<View><BrushLabels name="a" toName="b"><Label value="x"/></BrushLabels></View>',
       /no Image tag/,
     ],
+    ["a tag without a name", CONFIG.replace('name="masks"', ""), /no name or toName/],
     ["a DOCTYPE", `<!DOCTYPE x [<!ENTITY a "b">]>${CONFIG}`, /DOCTYPE/],
     ["depth", `${"<View>".repeat(80)}${"</View>".repeat(80)}`, /within each other/],
     ["size", `<View>${" ".repeat(1 << 20)}</View>`, /characters/],
@@ -203,11 +204,43 @@ describe("what cannot be used is refused with the reason", () => {
     );
     await setup();
     expect((await predict([{ data: { image: UPLOAD } }])).status).toBe(400);
-    expect((await setup(CONFIG, { threshold: 2 })).status).toBe(400);
+    expect((await setup(CONFIG, { threshold: 2 })).body.error.message).toMatch(
+      /^extra_params.threshold: 2 is not/,
+    );
+    expect((await setup(CONFIG, "[]")).body.error.message).toMatch(/^extra_params: a list is no/);
   });
 });
 
 test("entities are those of XML alone", () => {
   const { labels } = readLabelConfig(CONFIG.replace('"sun"', '"a &lt; b"'));
-  expect(labels.at(-1)).toEqual({ name: "a < b", words: "a < b" });
+  expect(labels.at(-1)).toEqual({ name: "a < b", words: "a < b", fromName: "masks" });
+});
+
+test("characters may be given by number, once", () => {
+  const xml = CONFIG.replace('"sun"', '"Stra&#223;e &#x2600; &amp;#223;"');
+  expect(readLabelConfig(xml).labels.at(-1)?.name).toBe("Straße ☀ &#223;");
+});
+
+test("an empty alias is none, and the case of names does not matter", () => {
+  const xml = CONFIG.replace('alias="tree, oak"', 'alias=""')
+    .replace('hint="house"', 'alias=" " Hint="house"')
+    .replace("toName", "toname");
+  expect(readLabelConfig(xml).labels.map(({ words }) => words)).toEqual(["Baum", "house", "sun"]);
+});
+
+test("labels of several tags are looked for together, each predicted for its own tag", async () => {
+  const own = await predict([task(UPLOAD)], { label_config: CONFIG });
+  const parted = CONFIG.replace(
+    '<Label value="Haus"',
+    '</BrushLabels><BrushLabels name="made" toName="photo"><Label value="Haus"',
+  );
+  const { body } = await predict([task(UPLOAD)], {
+    label_config: parted.replace("</View>", `<BrushLabels name="x" toName="y"/></View>`),
+  });
+  const expected = own.body.results[0];
+  for (const result of expected.result) {
+    if (result.value.brushlabels[0] !== "Baum") result.from_name = "made";
+  }
+  expect(body.results[0]).toEqual(expected);
+  expect(new Set(expected.result.map((one: { from_name: string }) => one.from_name)).size).toBe(2);
 });
