@@ -6,6 +6,8 @@ import { ApiError } from "./errors.js";
 
 /** What a project asks for. */
 export interface LabelConfig {
+  /** Name of the first `BrushLabels` tag. */
+  fromName: string;
   /** Name of the `Image` tag. */
   toName: string;
   /** Field of a task's data that holds the picture's address. */
@@ -14,8 +16,8 @@ export interface LabelConfig {
   labels: {
     name: string;
     words: string;
-    /** Name of its `BrushLabels` tag. */
-    fromName: string;
+    /** Name of its `BrushLabels` tag, where it is not of the first. */
+    fromName?: string;
   }[];
 }
 
@@ -56,7 +58,7 @@ export function readLabelConfig(xml: string): LabelConfig {
   if (brushes.some(({ attributes: { name, toname } }) => !name || !toname)) {
     throw invalid("BrushLabels has no name or toName", "add both");
   }
-  const toName = brushes[0]!.attributes.toname!;
+  const { name: fromName = "", toname: toName = "" } = brushes[0]!.attributes;
   const image = tags.find(({ tag, attributes }) => {
     return tag.toLowerCase() === "image" && attributes.name === toName;
   });
@@ -69,19 +71,21 @@ export function readLabelConfig(xml: string): LabelConfig {
   }
   const labels = brushes
     .filter(({ attributes }) => attributes.toname === toName)
-    .flatMap(({ attributes, children }) => labelsOf(children, attributes.name!));
+    .flatMap(({ attributes: { name }, children }) =>
+      labelsOf(children).map((label) => (name === fromName ? label : { ...label, fromName: name })),
+    );
   if (labels.length === 0) throw invalid("BrushLabels has no Label with a value", "add one");
-  return { toName, field, labels };
+  return { fromName, toName, field, labels };
 }
 
-function labelsOf(children: readonly Element[], fromName: string): LabelConfig["labels"] {
+function labelsOf(children: readonly Element[]): { name: string; words: string }[] {
   return [...elements(children, 0)]
     .filter(({ tag }) => tag.toLowerCase() === "label")
     .flatMap(({ attributes: { value, alias, hint } }) => {
       if (!value) return [];
       // As in Label Studio, an empty alias is none.
       const words = [alias, hint].find((text) => text?.trim()) ?? value;
-      return { name: value, words: words.replaceAll(";", ","), fromName };
+      return { name: value, words: words.replaceAll(";", ",") };
     });
 }
 

@@ -31,9 +31,12 @@ const extraParams = z.object({
 
 const project = z.object({
   config: z.object({
+    fromName: z.string(),
     toName: z.string(),
     field: z.string(),
-    labels: z.array(z.object({ name: z.string(), words: z.string(), fromName: z.string() })),
+    labels: z.array(
+      z.object({ name: z.string(), words: z.string(), fromName: z.string().optional() }),
+    ),
   }),
   extra: extraParams,
 });
@@ -119,7 +122,7 @@ export async function addLabelStudio(
           names: config.labels.map(({ name }) => name),
           options: { ...options, topK: wanted.extra.top_k },
           modelVersion,
-          fromNames: config.labels.map(({ fromName }) => fromName),
+          fromNames: config.labels.map((label) => label.fromName ?? config.fromName),
           toName: config.toName,
         },
         picture: picture && { file: picture.file, bytes: picture.bytes, encode: {} },

@@ -213,7 +213,7 @@ describe("what cannot be used is refused with the reason", () => {
 
 test("entities are those of XML alone", () => {
   const { labels } = readLabelConfig(CONFIG.replace('"sun"', '"a &lt; b"'));
-  expect(labels.at(-1)).toEqual({ name: "a < b", words: "a < b", fromName: "masks" });
+  expect(labels.at(-1)).toEqual({ name: "a < b", words: "a < b" });
 });
 
 test("characters may be given by number, once", () => {
