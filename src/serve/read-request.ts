@@ -113,8 +113,8 @@ async function readParts(
       held.take(text.length);
       textBytes += text.length;
       if (part.valueTruncated || textBytes > MAX_FIELD_BYTES) throw tooManyTexts();
-      // A part may come without a name, whatever its type says.
-      texts.push([part.fieldname ?? "", text]);
+      // Pages send what nobody filled in as well. A part may come without a name, whatever its type says.
+      if (text !== "") texts.push([part.fieldname ?? "", text]);
       continue;
     }
     if (part.fieldname !== "picture") {

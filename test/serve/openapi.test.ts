@@ -15,7 +15,10 @@ const sample = await readFile(SAMPLE);
 
 interface Operation {
   requestBody?: {
-    content: Record<string, { schema: { properties: object; required?: string[] } }>;
+    content: Record<
+      string,
+      { schema: { properties: object; required?: string[] }; example?: object }
+    >;
   };
   responses: Record<string, { content?: Record<string, unknown> }>;
 }
@@ -40,6 +43,37 @@ test("describes every route, and no other", async () => {
     const url = path.replace("{name}", ":name");
     expect(server.app.hasRoute({ method, url }), entry).toBe(true);
   }
+  const tree = server.app.printRoutes({ commonPrefix: false });
+  for (const [, path] of tree.matchAll(/── (\/(?:v1|healthz|readyz|metrics)\S*) \(/g)) {
+    expect(Object.keys(paths), tree).toContain(path!.replace(":name", "{name}"));
+  }
+});
+
+test("the example of every body is answered as it is described", async () => {
+  const { paths } = await document();
+  let sent = 0;
+  for (const { path, method } of ENDPOINTS) {
+    const example = paths[path]![method]!.requestBody?.content["application/json"]?.example;
+    if (!example) continue;
+    const response = await fetch(`${server.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(example),
+    });
+    const { status, headers } = response;
+    const described = paths[path]![method]!.responses[status]?.content ?? {};
+    expect(status, await response.text()).toBeLessThan(300);
+    expect(described).toHaveProperty([headers.get("content-type")!.split(";")[0]!]);
+    sent++;
+  }
+  expect(sent).toBe(5);
+});
+
+test("metrics are text", async () => {
+  const { paths } = await document();
+  const response = await fetch(`${server.url}/metrics`);
+  const [type = ""] = response.headers.get("content-type")!.split(";");
+  expect(paths["/metrics"]!.get!.responses[200]!.content).toHaveProperty([type]);
 });
 
 test("picture endpoints take forms, JSON and bare pictures; all their fields have a description", async () => {
@@ -96,6 +130,16 @@ test("the page under /docs works: a request sent from it is answered", async () 
     await page.getByRole("button", { name: "Try it out" }).click();
     await page.getByRole("button", { name: "Execute" }).click();
     await page.getByText('"short_side"').first().waitFor();
+    // Nothing has to be cleared first: what is empty counts as left out.
+    await page.goto(`${server.url}/docs`);
+    await page.getByText("/v1/segment").click();
+    await page.getByRole("button", { name: "Try it out" }).click();
+    await page.locator("input[type=file]").setInputFiles(SAMPLE);
+    await page.getByPlaceholder("labels").fill("tree, sun");
+    const answer = page.waitForResponse((response) => response.url().endsWith("/v1/segment"));
+    await page.getByRole("button", { name: "Execute" }).click();
+    expect((await answer).status()).toBe(200);
+    await page.getByText('"tree"').first().waitFor();
     expect(trouble).toEqual([]);
   } finally {
     await browser.close();
