@@ -219,7 +219,10 @@ function answer(
   bytes: Uint8Array,
   picture: CheckedPicture | undefined,
 ): FastifyReply {
-  void reply.header("vary", "accept").type(contentType(offer));
+  // Beside the origin, where pages of others are let in.
+  const vary = reply.getHeader("vary");
+  void reply.header("vary", vary === undefined ? "accept" : `${vary}, accept`);
+  void reply.type(contentType(offer));
   if (offer.name !== "json") {
     void reply.header("x-model", encodeURIComponent(modelVersion));
     if (picture?.id !== undefined) void reply.header("x-picture-id", picture.id);

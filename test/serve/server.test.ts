@@ -610,6 +610,15 @@ describe("security", () => {
     expect(preflight.headers.get("access-control-allow-origin")).toBeNull();
   });
 
+  test("answers to pages that are let in vary by origin as well as by what is accepted", async () => {
+    const origin = "https://app.example";
+    const open = await startTestServer({ allowOrigins: [origin] });
+    const response = await post("/v1/classify", form({ labels: "tree" }), { origin }, open.url);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("access-control-allow-origin")).toBe(origin);
+    expect(response.headers.get("vary")?.toLowerCase()).toBe("origin, accept");
+  });
+
   test("headers: no sniffing, no frames, no scripts, nothing split", async () => {
     const labels = "tree\r\nset-cookie: a=b";
     const response = await post("/v1/segment", form({ labels }), { accept: "image/png" });
