@@ -119,6 +119,7 @@ describe("annotationFiles", () => {
 test("labels that a format cannot hold are refused before there are pictures", () => {
   for (const format of ANNOTATION_FORMAT_NAMES) checkLabels(format, labels);
   expect(() => checkLabels("cvat", ["a:b"])).toThrow(InputError);
+  expect(() => checkLabels("png", ["a\nb"])).toThrow(/"a\\nb" has a line break/);
   expect(() => checkLabels("svg", ["bell\x07"])).toThrow(InputError);
   expect(() => checkLabels("yolo", ["twice", "twice"])).toThrow(/comes twice/);
 });

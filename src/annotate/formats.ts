@@ -12,7 +12,7 @@ import { FORMAT_TITLES } from "./format-titles.js";
 import { encodeGeoJson } from "./geojson.js";
 import { JsonList } from "./json-list.js";
 import { encodeLabelStudio, labelStudioTask } from "./label-studio.js";
-import { checkNames } from "./picture.js";
+import { checkNames, refuseName } from "./picture.js";
 import { encodeSvg } from "./svg.js";
 import { encodeYolo, encodeYoloNames } from "./yolo.js";
 
@@ -123,6 +123,15 @@ export const ANNOTATION_FORMATS = {
     title: FORMAT_TITLES.png,
     open(labels) {
       checkNames("PNG", labels);
+      const broken = labels.find((label) => /[\n\r]/.test(label));
+      if (broken !== undefined) {
+        throw refuseName(
+          "PNG",
+          broken,
+          "has a line break, and labels.txt a line for each",
+          "take it out",
+        );
+      }
       let values: string[] = [];
       return filePerPicture(
         ({ name, result }) => {
