@@ -203,11 +203,9 @@ describe("content types and forms", () => {
     ["/v1/vocabularies", "image/png"],
     ["/setup", "image/png"],
     ["/predict", "image/png"],
-  ])("20 MB of no picture to %s as %s hold up nobody", async (path, type) => {
-    const began = performance.now();
+  ])("20 MB of no picture to %s as %s are not taken apart as fields", async (path, type) => {
     const message = expectRefusal(await post(path, new Uint8Array(20e6), type));
     expect(message).toMatch(/not a picture|the body is no JSON/);
-    expect(performance.now() - began).toBeLessThan(4000);
   });
 
   const part = (name: string, value: string) =>
