@@ -22,7 +22,7 @@ const head: LedgerHead = {
 const record = (name: string) => ({
   name,
   pairs: [0, 0, 7],
-  bins: [1, 0.5, 1],
+  bins: [1, 0.5, 1, ...new Array<number>(27).fill(0)],
   files: "9-1",
   sha256: "0",
 });
@@ -71,6 +71,36 @@ describe("the ledger of an evaluation", () => {
     const fresh = await Ledger.open(path, changed, true);
     expect(fresh.records.size).toBe(0);
     await fresh.close();
+  });
+
+  it("begins again where another measurement was refused before its first picture", async () => {
+    const path = join(folder, "refused.jsonl");
+    await fill(path, []);
+    const other = { ...head, model: "def" };
+    const ledger = await Ledger.open(path, other, false);
+    await ledger.add(record("a"));
+    await ledger.close();
+    await expect(Ledger.open(path, head, false)).rejects.toThrow(/model: def -> abc/);
+    const again = await Ledger.open(path, other, false);
+    expect(again.records.size).toBe(1);
+    await again.close();
+  });
+
+  it.each([
+    ["a head without a protocol", { format: "groupvit-ledger/1" }, record("a")],
+    ["a head with half a protocol", { ...head, protocol: { task: "segmentation" } }, record("a")],
+    ["nothing", head, null],
+    ["a picture without a name", head, { ...record("a"), name: undefined }],
+    ["a class that is none", head, { ...record("a"), pairs: [0, 3, 7] }],
+    ["a negative count", head, { ...record("a"), pairs: [0, 0, -7] }],
+    ["half a triple", head, { ...record("a"), pairs: [0, 0, 7, 1] }],
+    ["text for a sum", head, { ...record("a"), bins: new Array(30).fill("1") }],
+    ["no ranges of scores", head, { ...record("a"), bins: [] }],
+    ["the record of a label", head, { name: "a", files: "", sha256: "", label: 0, rank: 0 }],
+  ])("refuses %s", async (_, first, line) => {
+    const path = join(folder, "strange.jsonl");
+    await writeFile(path, `${JSON.stringify(first)}\n${JSON.stringify(line)}\n`);
+    await expect(Ledger.open(path, head, false)).rejects.toThrow(/no ledger.*--fresh/);
   });
 
   it("refuses what is no ledger", async () => {

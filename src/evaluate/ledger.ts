@@ -4,7 +4,8 @@
 import { type FileHandle, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import { InputError } from "../errors.js";
-import { type Protocol, protocolChanges } from "./protocol.js";
+import { SCORE_BINS } from "./measure.js";
+import { type Protocol, protocolChanges, type SegmentationProtocol } from "./protocol.js";
 import type { MeasureRecord } from "./worker.js";
 
 /** What the records of a ledger have in common. */
@@ -46,15 +47,17 @@ export class Ledger {
     const records = new Map<string, LedgerRecord>();
     if (whole > 0) {
       const [first, ...lines] = bytes.toString("utf8", 0, whole - 1).split("\n");
-      checkHead(path, parse(path, first!), head);
+      checkHead(path, parse(path, first!), head, lines.length > 0);
       for (const line of lines) {
-        const record = parse(path, line) as LedgerRecord;
+        const record = parse(path, line);
+        if (!isRecord(record, head.protocol)) throw noLedger(path);
         records.set(record.name, record);
       }
       await truncate(path, whole);
     }
-    const file = await open(path, whole > 0 ? "a" : "w");
-    if (whole === 0) await file.write(`${JSON.stringify(head)}\n`);
+    // One without records, such as that of a run that was refused, is begun again.
+    const file = await open(path, records.size > 0 ? "a" : "w");
+    if (records.size === 0) await file.write(`${JSON.stringify(head)}\n`);
     return new Ledger(file, records);
   }
 
@@ -73,23 +76,60 @@ function parse(path: string, line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    throw new InputError(`${path}: it is no ledger of an evaluation; remove it or use --fresh`);
+    throw noLedger(path);
   }
 }
 
-function checkHead(path: string, found: unknown, wanted: LedgerHead): void {
-  const old = found as Partial<LedgerHead>;
-  if (old?.format !== wanted.format) {
-    throw new InputError(`${path}: it is no ledger of an evaluation; remove it or use --fresh`);
-  }
+function noLedger(path: string): InputError {
+  return new InputError(`${path}: it is no ledger of an evaluation; remove it or use --fresh`);
+}
+
+/** @param used whether records follow, which must not be mixed with those of another measurement */
+function checkHead(path: string, found: unknown, wanted: LedgerHead, used: boolean): void {
+  const old = found as Partial<LedgerHead> | null;
+  if (old?.format !== wanted.format || !isProtocol(old.protocol)) throw noLedger(path);
+  if (!used) return;
   const differences = (["dataset", "split", "model", "dtype"] as const).flatMap((key) =>
     old[key] === wanted[key] ? [] : [`${key}: ${old[key]} -> ${wanted[key]}`],
   );
-  differences.push(...protocolChanges(old.protocol!, wanted.protocol));
+  differences.push(...protocolChanges(old.protocol, wanted.protocol));
   if (differences.length > 0) {
     throw new InputError(
       `${path} holds another measurement (${differences.slice(0, 4).join("; ")}); name another ` +
         "--out folder, or use --fresh to begin again",
     );
   }
+}
+
+/** As far as the comparison with another one reads it. */
+function isProtocol(value: unknown): value is Protocol {
+  const { task, words, background } = (value ?? {}) as Partial<SegmentationProtocol>;
+  return (
+    typeof task === "string" &&
+    Array.isArray(words) &&
+    (task !== "segmentation" || typeof background?.kind === "string")
+  );
+}
+
+/** Whether a line holds what a picture can have given under the protocol: it goes into sums unseen. */
+function isRecord(value: unknown, { task, words }: Protocol): value is LedgerRecord {
+  const record = (value ?? {}) as Partial<Record<string, unknown>>;
+  const texts = [record.name, record.files, record.sha256];
+  if (!texts.every((text) => typeof text === "string")) return false;
+  if (task === "classification") {
+    return isCount(record.label, words.length) && isCount(record.rank, words.length);
+  }
+  const { pairs, bins } = record;
+  return (
+    Array.isArray(pairs) &&
+    pairs.length % 3 === 0 &&
+    pairs.every((n, i) => isCount(n, i % 3 === 2 ? Number.MAX_SAFE_INTEGER : words.length + 1)) &&
+    Array.isArray(bins) &&
+    bins.length === 3 * SCORE_BINS &&
+    bins.every((sum) => typeof sum === "number" && sum >= 0)
+  );
+}
+
+function isCount(value: unknown, below: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < below;
 }
