@@ -24,7 +24,7 @@ export interface SegmentationRecord {
 export interface ClassificationRecord {
   readonly name: string;
   readonly label: number;
-  /** Classes that were nearer to the picture than the true one. */
+  /** Classes that were nearer to the picture than the true one, or as near and before it. */
   readonly rank: number;
 }
 
@@ -143,7 +143,9 @@ export async function measureLabel(
   const own = score(label);
   let rank = 0;
   for (let word = 0; word < words.length / image.length; word++) {
-    if (word !== label && score(word) >= own) rank++;
+    const other = score(word);
+    // Among equals the first is the answer, as for arg max; a score that is no number never is one.
+    if (word !== label && !(other < own || (other === own && word > label))) rank++;
   }
   return { name, label, rank };
 }
