@@ -122,6 +122,19 @@ describe("result as text", () => {
     ]);
   });
 
+  it("leaves classes without pictures out of a long table, and counts them", () => {
+    const absent = (n: number) =>
+      Array.from({ length: n }, (_, i) => ({ name: `class ${i}`, pictures: 0, top1: null }));
+    const { classes } = CLASSIFICATION;
+    const printed = (n: number) =>
+      resultText({ ...CLASSIFICATION, classes: [classes[0]!, ...absent(n)] }).split("\n");
+    expect(printed(99)).toContain("class 98         0        –");
+    const lines = printed(1000);
+    expect(lines).toContain(`robin     1,234     12.5  ${bar(5)}`);
+    expect(lines).toContain("and 1,000 classes that did not occur");
+    expect(lines.filter((line) => line.startsWith("class"))).toHaveLength(1);
+  });
+
   it("counts departures that it does not print", () => {
     const changes = Array.from({ length: 22 }, (_, i) => `word ${i + 1}: a -> b`);
     const lines = resultText({ ...SEGMENTATION, changes }).split("\n");

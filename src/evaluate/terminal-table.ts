@@ -22,6 +22,8 @@ const WIDTH = 100;
 const BAR = 40;
 /** Departures from the protocol that are printed; the result holds all of them. */
 const PRINTED_CHANGES = 20;
+/** Of more classes only those are printed that there is something to say of; the result holds all of them. */
+const PRINTED_CLASSES = 100;
 
 /** Lines that end in a newline each; without escape sequences, whatever names the result holds. */
 export function resultText(result: EvaluationResult): string {
@@ -77,7 +79,7 @@ function changeLines(changes: readonly string[]): string[] {
 function classLines(result: EvaluationResult): string[] {
   if (result.task === "segmentation") {
     const theirs = publishedClasses(result);
-    return table(
+    return classTable(
       ["class", "IoU %", "acc %", ...(theirs ? ["published IoU %"] : [])],
       result.classes.map(({ name, iou, accuracy }, i) => ({
         cells: [
@@ -90,13 +92,20 @@ function classLines(result: EvaluationResult): string[] {
       })),
     );
   }
-  return table(
+  return classTable(
     ["class", "pictures", "top-1 %"],
     result.classes.map(({ name, pictures, top1 }) => ({
       cells: [name, count(pictures), percentNumber(top1)],
       bar: top1,
     })),
   );
+}
+
+function classTable(heads: readonly string[], rows: readonly Row[]): string[] {
+  const shown = rows.length <= PRINTED_CLASSES ? rows : rows.filter(({ bar }) => bar !== null);
+  const rest = rows.length - shown.length;
+  const note = `and ${count(rest)} ${rest === 1 ? "class" : "classes"} that did not occur`;
+  return [...table(heads, shown), ...(rest > 0 ? [note] : [])];
 }
 
 function tierLines(result: EvaluationResult): string[] {
