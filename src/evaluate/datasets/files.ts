@@ -117,12 +117,26 @@ export async function readBounded(path: string, limit: number): Promise<Uint8Arr
   }
 }
 
-/** The lines of a text file, trimmed; empty ones at the end are left out. */
+/**
+ * The lines of a text file, trimmed; empty ones at the end are left out.
+ *
+ * @throws InputError where it is no UTF-8: letters that were guessed would name other classes and pictures
+ */
 export async function readLines(path: string): Promise<string[]> {
-  const text = new TextDecoder().decode(await readBounded(path, MAX_LIST_BYTES));
-  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const lines = decodeText(await readBounded(path, MAX_LIST_BYTES), path)
+    .split(/\r?\n/)
+    .map((line) => line.trim());
   while (lines.length > 0 && lines.at(-1) === "") lines.pop();
   return lines;
+}
+
+/** Leaves a byte-order mark out. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`${path}: it is no text in UTF-8; save it in that encoding`);
+  }
 }
 
 /**
@@ -156,6 +170,11 @@ export function checkName(name: string, list: string): void {
   }
 }
 
+/** A file's path without the extension of a picture. */
+export function pictureName(file: string): string {
+  return file.replace(PICTURE, "");
+}
+
 /** The pictures below a folder: file by name, which is the path without extension; by name in order. */
 export async function listPictures(folder: string): Promise<Map<string, string>> {
   const files: string[] = [];
@@ -163,7 +182,7 @@ export async function listPictures(folder: string): Promise<Map<string, string>>
   files.sort((a, b) => (a < b ? -1 : 1));
   const byName = new Map<string, string>();
   for (const file of files) {
-    const name = file.replace(PICTURE, "");
+    const name = pictureName(file);
     const first = byName.get(name);
     if (first !== undefined) {
       throw new InputError(

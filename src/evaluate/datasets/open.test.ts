@@ -238,10 +238,45 @@ describe("a user's own folder", () => {
     [`background\n${Array.from({ length: 255 }, (_, i) => i).join("\n")}`, /255 classes/],
     ["background\ncat\n\ndog", /line 3 is empty; name the class of mask value 2/],
     ["background\ncat\ndog\ncat", /lines 2 and 4 are both "cat"/],
+    // Words of the model, which does not tell upper and lower case.
+    ["background\ncat\nCat", /lines 2 and 3 are both "cat"/],
+    ["background\ncat\nbackground", /lines 1 and 3 are both "background"/],
+    ["background\ncat,", /classes\.txt line 2: Label 1, "cat,", is empty or has an empty synonym/],
+    [`background\ncat\n${"x".repeat(1001)}`, /classes\.txt line 3: Label 1 has 1001 characters/],
+    [Buffer.from("background\nt\u00eate", "latin1"), /classes\.txt: it is no text in UTF-8/],
+    [Buffer.from("\ufeffbackground\ncat", "utf16le"), /classes\.txt: it is no text in UTF-8/],
   ])("refuses the classes %j", async (classes, message) => {
     await sample("a");
     await put("classes.txt", classes);
     expect(await fault(openDataset("folder", root))).toMatch(message);
+  });
+
+  it("takes Windows line ends and accents, whole", async () => {
+    await sample("a");
+    await put("classes.txt", "\ufeffbackground\r\nt\u00eate\r\n\r\n");
+    expect((await openDataset("folder", root)).classes).toEqual(["t\u00eate"]);
+  });
+
+  it("with a list of files instead of names", async () => {
+    await sample("a");
+    await put("classes.txt", "background\ncat");
+    await put("ImageSets/Segmentation/val.txt", "a.jpg\n");
+    expect(await fault(openDataset("folder", root))).toMatch(
+      /val\.txt: "a\.jpg" has an extension; write names without, as in "a"/,
+    );
+  });
+
+  it("with a mask that has no picture", async () => {
+    await sample("a");
+    await put("classes.txt", "background\ncat");
+    await put("JPEGImages/b.gif");
+    await put("SegmentationClass/b.png", mask);
+    expect(await fault(openDataset("folder", root))).toMatch(
+      /SegmentationClass\/b\.png: there is no picture "b" to this mask; add it as \.jpg/,
+    );
+    // A list says what is meant.
+    await put("ImageSets/Segmentation/val.txt", "a\n");
+    expect((await openDataset("folder", root)).samples).toHaveLength(1);
   });
 
   it("without classes or pictures", async () => {

@@ -3,6 +3,7 @@
 import { readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../errors.js";
+import { parseLabels } from "../../input/vocabularies.js";
 import type { MaskCoding, MaskedSample, SegmentationSet } from "../dataset.js";
 import {
   firstFolder,
@@ -10,6 +11,7 @@ import {
   isFolder,
   listPictures,
   openFile,
+  pictureName,
   readLines,
   readNames,
   readPart,
@@ -82,6 +84,8 @@ export async function openVocLayout(source: VocSet): Promise<SegmentationSet> {
   if (names.length === 0) {
     throw new InputError(`data set ${name}: no pictures in ${pictures}; give .jpg, .png or .webp`);
   }
+  if (source.listed) checkExtensions(list, names, pictureFiles);
+  else checkMasks(masks, maskFiles, pictureFiles);
   const tiers = source.tiers ? await readTiers(join(root, folders.lists), split) : undefined;
   const samples = names.map((sample): MaskedSample => {
     const tier = tiers?.get(sample);
@@ -103,6 +107,26 @@ export async function openVocLayout(source: VocSet): Promise<SegmentationSet> {
     coding: await maskCoding(samples[0]!.mask),
     samples,
   };
+}
+
+/** Refuses a list of files instead of names, as it is often written. */
+function checkExtensions(list: string, names: readonly string[], files: Map<string, string>) {
+  const file = names.find((name) => !files.has(name) && files.has(pictureName(name)));
+  if (file === undefined) return;
+  throw new InputError(
+    `${list}: "${file}" has an extension; write names without, as in "${pictureName(file)}"`,
+  );
+}
+
+/** Without a list, a mask alone means a picture that is missing or of a kind that is not looked for. */
+function checkMasks(folder: string, masks: Map<string, string>, files: Map<string, string>) {
+  for (const [name, mask] of masks) {
+    if (files.has(name)) continue;
+    throw new InputError(
+      `${join(folder, mask)}: there is no picture "${name}" to this mask; add it as .jpg, .png or .webp, ` +
+        "or remove the mask",
+    );
+  }
 }
 
 async function requiredFolder(
@@ -154,14 +178,24 @@ async function maskCoding(mask: string): Promise<MaskCoding> {
   }
 }
 
+/** The word that the model is asked for. */
+function checkWord(name: string, where: string): string {
+  try {
+    return parseLabels([name])[0]!;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${where}: ${error.message}`);
+  }
+}
+
 /**
  * The classes of a user's set, without the background that its list begins with.
  *
- * @throws InputError where the list does not begin with it, or has an empty or repeated line
+ * @throws InputError where the list does not begin with it, or has an empty, unusable or repeated line
  */
 export async function readClasses(path: string): Promise<string[]> {
   const [first, ...classes] = await readLines(path);
-  if (first?.replace(/^\ufeff/, "") !== "background") {
+  if (first !== "background") {
     throw new InputError(
       `${path}: its first line is ${JSON.stringify((first ?? "").slice(0, 80))}, not "background"; ` +
         "write background first, then the class of mask value 1, and so on",
@@ -172,17 +206,19 @@ export async function readClasses(path: string): Promise<string[]> {
       `${path}: ${classes.length} classes after the background; give 1 to ${MAX_CLASSES}`,
     );
   }
-  const lines = new Map<string, number>();
+  // Names that differ in case alone are one word to the model.
+  const lines = new Map([["background", 1]]);
   for (const [i, name] of classes.entries()) {
     const line = i + 2;
     if (name === "") {
       throw new InputError(`${path}: line ${line} is empty; name the class of mask value ${i + 1}`);
     }
-    const other = lines.get(name);
+    const word = checkWord(name, `${path} line ${line}`).toLowerCase();
+    const other = lines.get(word);
     if (other !== undefined) {
-      throw new InputError(`${path}: lines ${other} and ${line} are both "${name}"; rename one`);
+      throw new InputError(`${path}: lines ${other} and ${line} are both "${word}"; rename one`);
     }
-    lines.set(name, line);
+    lines.set(word, line);
   }
   return classes;
 }
