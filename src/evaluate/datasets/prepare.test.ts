@@ -239,7 +239,17 @@ describe("preparing Context", () => {
     expect(await fault(prepareContext(root, {}, 1))).toMatch(/a\.mat: it does not exist/);
     await put("trainval/a.mat", mat(2, 2, [1, 1, 1, 1]));
     expect(await fault(prepareContext(root, {}, 1))).toMatch(/mask is 2 x 2 pixels, its picture/);
-    expect(await fault(prepareContext(root, {}, 5))).toMatch(/val\.txt: 1 pictures.*5; remove it/);
+  });
+
+  it("makes the masks of a part of the set, too, before it tells that it is one", async () => {
+    await put("JPEGImages/a.jpg", await jpeg(2, 2));
+    await put("ImageSets/SegmentationContext/val.txt", "a\n");
+    await put("labels.txt", contextLabels());
+    await put("trainval/a.mat", mat(2, 2, [2, 458, 293, 2]));
+    expect(await fault(prepareDataset("context", root))).toMatch(
+      /val\.txt: 1 pictures, the published set has 5105; remove it to have it made anew/,
+    );
+    expect(await stored("SegmentationClassContext/a.png")).toEqual(["10", "(59)1"]);
   });
 });
 

@@ -124,9 +124,12 @@ export async function prepareContext(
     notes.push(`wrote ${list} from ${source}`);
   }
   const names = await readNames(list);
-  await checkCount(list, names.length, expected, async () => "remove it to have it made anew");
   const masks = await makeContextMasks(folder, names, options);
-  return finish("context", await openDataset("context", folder, options), options, masks, notes);
+  const set = await openDataset("context", folder, options);
+  const report = await finish("context", set, options, masks, notes);
+  // Last, so that a part of the set can be evaluated, too.
+  await checkCount(list, names.length, expected, async () => "remove it to have it made anew");
+  return report;
 }
 
 /** The set is annotated on all pictures of VOC 2010, and evaluated on its validation part. */
