@@ -1,7 +1,7 @@
 // The report of an evaluation on disk: the page, and drawings of the pictures that went worst and best.
 
 import { mkdir, readFile, rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { GroupViT } from "../index.js";
@@ -46,15 +46,11 @@ export async function writeReport(
 }
 
 /**
- * Puts results into `README.md` of the model's folder.
+ * The card of a model: `README.md` in its folder.
  *
  * @throws InputError where the model is no folder
  */
-export async function writeCard(
-  model: ModelFacts,
-  results: readonly EvaluationResult[],
-  command: string,
-): Promise<void> {
+export async function cardPath(model: ModelFacts): Promise<string> {
   const folder = model.source ?? BUNDLED_MODEL;
   const isFolder = await stat(folder).then(
     (entry) => entry.isDirectory(),
@@ -63,8 +59,16 @@ export async function writeCard(
   if (!isFolder) {
     throw new InputError(`--card: ${model.name} is no folder with a README.md; leave --card out`);
   }
-  const path = join(folder, "README.md");
-  const card = await readFile(path, "utf8").catch(() => `# ${basename(folder)}\n`);
+  return join(folder, "README.md");
+}
+
+/** Puts results into a card; begins one where there is none. */
+export async function writeCard(
+  path: string,
+  results: readonly EvaluationResult[],
+  command: string,
+): Promise<void> {
+  const card = await readFile(path, "utf8").catch(() => `# ${basename(dirname(resolve(path)))}\n`);
   await writeFileAtomic(path, cardWithResults(card, results, command));
 }
 

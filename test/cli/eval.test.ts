@@ -1,5 +1,6 @@
 // `groupvit eval` and `groupvit calibrate` as their users meet them: the compiled program, real files.
 
+import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -386,6 +387,34 @@ test.each([
   const { code, stderr } = await run(...args);
   expect(code).toBe(2);
   expect(stderr).toMatch(message);
+});
+
+test("the command in a model's card gives its numbers again", async () => {
+  await cp(at("model"), at("own model"), { recursive: true });
+  const { code, stdout } = await run(
+    ...["eval", "folder", "--root", "set", "--model", "own model", "--limit", "4", "--flip"],
+    ...["--threshold", "0.6", "--out", "carded", "--card", "--json"],
+  );
+  expect(code).toBe(0);
+  const card = await readFile(at("own model/README.md"), "utf8");
+  const command = /Measured again by `groupvit (.*)`/.exec(card)![1]!;
+  expect(command).toBe(
+    "eval folder --root set --model 'own model' --limit 4 --threshold 0.6 --flip",
+  );
+  const words = command.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ""));
+  const again = await run(...words, "--out", "carded-again", "--json");
+  const numbers = (text: string) => ({ ...JSON.parse(text), picturesPerSecond: 0 });
+  expect(numbers(again.stdout)).toEqual(numbers(stdout));
+});
+
+test("what has no card is refused before anything is measured", async () => {
+  const { code, stderr } = await run(
+    ...["eval", "folder", "--root", "set", "--model", "model/model.safetensors", "--card"],
+    ...["--out", "uncarded"],
+  );
+  expect(stderr).toMatch(/--card: model\/model\.safetensors is no folder with a README\.md/);
+  expect(code).toBe(2);
+  expect(existsSync(at("uncarded"))).toBe(false);
 });
 
 test("calibrate finds a setting at least as good as the standard", async () => {

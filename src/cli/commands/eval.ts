@@ -110,17 +110,17 @@ Examples:
 
 async function run(dataset: DatasetName, options: Options): Promise<void> {
   const { modelFacts } = await import("../../evaluate/run.js");
+  const { cardPath, writeCard } = await import("../../evaluate/report-folder.js");
   const { resultText } = await import("../../evaluate/terminal-table.js");
   const set = await openSet(dataset, options);
   const out = options.out ?? join("groupvit-eval", dataset);
   const model = await modelFacts(options.model);
+  const card = options.card ? await cardPath(model) : undefined;
   const { result, page } = await measure(set, model, out, options);
   const single =
     dataset === "scenes" ? await measureSingles(set.root, model, out, options) : undefined;
-  if (options.card) {
-    const { writeCard } = await import("../../evaluate/report-folder.js");
-    const command = `groupvit eval ${dataset}${model.source === undefined ? "" : ` --model ${model.source}`}`;
-    await writeCard(model, single ? [single, result] : [result], command);
+  if (card !== undefined) {
+    await writeCard(card, single ? [single, result] : [result], commandOf(dataset, options));
   }
   if (options.json) {
     await print(`${JSON.stringify(single ? { ...result, single } : result)}\n`);
@@ -203,6 +203,32 @@ const SEGMENTATION_ONLY = [
   "quality",
   "save",
 ] as const;
+
+/** Options that the numbers depend on. */
+const MEASURED = [
+  "root",
+  "split",
+  "model",
+  "dtype",
+  "limit",
+  "prompts",
+  ...SEGMENTATION_ONLY.filter((name) => name !== "save"),
+] as const;
+
+/** The command that gives the same numbers again. */
+function commandOf(dataset: DatasetName, options: Options): string {
+  const given = MEASURED.flatMap((name) => {
+    const value = options[name];
+    if (value === undefined) return [];
+    return value === true ? [`--${dashed(name)}`] : [`--${dashed(name)}`, quoted(`${value}`)];
+  });
+  return ["groupvit eval", dataset, ...given].join(" ");
+}
+
+/** A word of a shell's command line. */
+function quoted(text: string): string {
+  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
 
 async function changedProtocol(
   standard: EvaluationResult["protocol"],
