@@ -35,6 +35,12 @@ describe("the choice of a setting", () => {
     expect(crossValidated).toBe(0);
   });
 
+  it("stays with the standard where the pictures it sees have no counted pixel", () => {
+    const table = settings.map((_, setting) => [[], found(setting === 1 ? 6 : 0)]);
+    // The second picture is judged by what the first says, which is nothing.
+    expect(chooseSetting(settings, table, 2, standard).crossValidated).toBe(6 / 10 / 2);
+  });
+
   it("stays with the standard among equals", () => {
     const table = settings.map(() => [found(5), found(5)]);
     expect(chooseSetting(settings, table, 2, standard).best).toMatchObject(standard);

@@ -1,6 +1,7 @@
 // Which background threshold and prompt set serve a model and a vocabulary best, from a handful of
 // labelled pictures; cross-validated, so that the promise is for pictures that were not looked at.
 
+import { InputError } from "../errors.js";
 import type { GroupViT } from "../index.js";
 import type { PromptSet } from "../input/prompts.js";
 import { addPixels, addTriples, createConfusion, meanIoU, toTriples } from "./confusion.js";
@@ -47,6 +48,7 @@ type Triples = readonly number[];
  * Tries every setting on every picture; pictures are encoded once.
  *
  * @param protocol where everything but threshold and prompts comes from
+ * @throws InputError where the masks leave nothing to compare with
  */
 export async function calibrate(
   model: GroupViT,
@@ -81,6 +83,12 @@ export async function calibrate(
       table[i]!.push(toTriples(confusion));
     }
   }
+  if (table[0]!.every((triples) => triples.length === 0)) {
+    throw new InputError(
+      `${set.root}: no pixel of the ${set.samples.length} masks is counted, all are 255; ` +
+        "label some with the values of their classes",
+    );
+  }
   return chooseSetting(settings, table, classes, standard);
 }
 
@@ -101,10 +109,14 @@ export function chooseSetting(
     for (const picture of of) addTriples(confusion, table[setting]![picture]!);
     return meanIoU(confusion);
   };
+  const own = settings.findIndex(
+    ({ prompts, threshold }) => prompts === standard.prompts && threshold === standard.threshold,
+  );
   const best = (of: readonly number[]) => {
-    let chosen = 0;
+    // Stays where no setting has a score, since none of the pixels is counted.
+    let chosen = own;
     const scores = settings.map((_, setting) => score(setting, of));
-    for (let i = 1; i < settings.length; i++) {
+    for (let i = 0; i < settings.length; i++) {
       const gain = scores[i]! - scores[chosen]!;
       const nearer =
         Math.abs(settings[i]!.threshold - standard.threshold) <
@@ -121,9 +133,6 @@ export function chooseSetting(
     for (const i of all) if (i % folds === fold) addTriples(heldOut, table[chosen]![i]!);
   }
   const scored = (i: number): Scored => ({ ...settings[i]!, mIoU: score(i, all) });
-  const own = settings.findIndex(
-    ({ prompts, threshold }) => prompts === standard.prompts && threshold === standard.threshold,
-  );
   return {
     pictures,
     best: scored(best(all)),

@@ -417,6 +417,16 @@ test("what has no card is refused before anything is measured", async () => {
   expect(existsSync(at("uncarded"))).toBe(false);
 });
 
+test("calibrate refuses masks of which no pixel is counted", async () => {
+  const rgb = new Uint8Array(32 * 32 * 3).fill(90);
+  const mask = new Uint8Array(32 * 32).fill(255);
+  const samples = ["a", "b"].map((name) => ({ name, rgb, width: 32, height: 32, mask }));
+  await writeSet(at("ignored"), CLASSES, samples);
+  const { code, stderr } = await run("calibrate", "ignored", "--model", "model");
+  expect(stderr).toMatch(/ignored: no pixel of the 2 masks is counted, all are 255; label some/);
+  expect(code).toBe(2);
+});
+
 test("calibrate finds a setting at least as good as the standard", async () => {
   const { code, stdout } = await run(
     "calibrate",
