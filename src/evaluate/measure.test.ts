@@ -21,6 +21,8 @@ it("ranks the words as arg max does: the nearest first, among equals the first",
   expect(await ranks([0.5, 0.5, 0.5])).toEqual([0, 1, 2]);
 });
 
-it("takes a score that is no number for no answer", async () => {
-  expect(await ranks([Number.NaN, Number.NaN, Number.NaN])).toEqual([2, 2, 2]);
+it("refuses a model that gives no numbers", async () => {
+  await expect(ranks([0.1, Number.NaN])).rejects.toThrow(
+    /^a: the similarity to class 1 is NaN; .* check the model's weights$/,
+  );
 });

@@ -126,6 +126,7 @@ function scoreBins(truth: Uint8Array, { map, scores }: Prediction, first: number
  * Finds how many words are nearer to a picture than its true one.
  *
  * @param words embeddings of all classes [classes, dim], L2-normalised
+ * @throws InputError where the model gives no numbers
  */
 export async function measureLabel(
   model: GroupViT,
@@ -144,8 +145,14 @@ export async function measureLabel(
   let rank = 0;
   for (let word = 0; word < words.length / image.length; word++) {
     const other = score(word);
-    // Among equals the first is the answer, as for arg max; a score that is no number never is one.
-    if (word !== label && !(other < own || (other === own && word > label))) rank++;
+    if (Number.isNaN(other)) {
+      throw new InputError(
+        `${name}: the similarity to class ${word} is NaN; an embedding holds NaN or infinity, check the ` +
+          "model's weights",
+      );
+    }
+    // Among equals the first is the answer, as for arg max.
+    if (other > own || (other === own && word < label)) rank++;
   }
   return { name, label, rank };
 }
