@@ -145,7 +145,8 @@ export async function readLabels(
   if (options.labels !== undefined) return { labels: parseLabels(options.labels) };
   if (options.vocabulary !== undefined) {
     const preset = VOCABULARIES[options.vocabulary];
-    return { labels: preset.labels, preset };
+    // ImageNet has two words twice, each for two classes; asked for once, either class is meant.
+    return { labels: [...new Set(preset.labels)], preset };
   }
   if (options.labelsFile === undefined) return undefined;
   let text: string;

@@ -37,7 +37,8 @@ export class Vocabularies {
     if (preset) {
       const { labels, background, threshold } = preset;
       const kind = background ? "threshold" : "none";
-      return { name, labels: [...labels], background: kind, threshold, built_in: true };
+      // ImageNet has two words twice, each for two classes; asked for once, either class is meant.
+      return { name, labels: [...new Set(labels)], background: kind, threshold, built_in: true };
     }
     const stored = this.store.get(name);
     if (stored) return { name, ...stored, built_in: false };

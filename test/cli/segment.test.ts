@@ -222,6 +222,19 @@ test("a vocabulary brings its background threshold, unless told otherwise", asyn
   await model.release();
 });
 
+test.each(["voc", "coco", "imagenet"] as const)("pictures are asked for %s", async (name) => {
+  const { code, stdout } = await groupvit(
+    ["classify", "one.png", "-m", "model", "--vocabulary", name, "--top", "100000", "--json"],
+    { cwd: folder },
+  );
+  expect(code).toBe(0);
+  const { images } = JSON.parse(stdout) as { images: { labels: { label: string }[] }[] };
+  // Words that stand twice are asked for once.
+  const words = new Set(VOCABULARIES[name].labels);
+  expect(images[0]!.labels).toHaveLength(words.size);
+  expect(new Set(images[0]!.labels.map(({ label }) => label))).toEqual(words);
+});
+
 test("options reach the model", async () => {
   const model = await GroupViT.load(at("model"), { dtype: "fp16" });
   const encoded = await model.encode(at("one.png"), { mode: "slide", shortSide: 64 });

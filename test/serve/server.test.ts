@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import sharp from "sharp";
 import { describe, expect, test, vi } from "vitest";
+import { VOCABULARIES } from "../../src/input/vocabularies.js";
 import { MAX_GUESSES } from "../../src/serve/guesses.js";
 import { temporaryFolder } from "../support/temporary.js";
 import { MODEL, runCli, SAMPLE, startTestServer } from "./support/server.js";
@@ -107,6 +108,13 @@ describe("answers are the command line's, byte for byte", () => {
     expect(sha(await bytesOf(mask))).toBe(
       sha(await readFile(join(folder, quality, "sample.mask.png"))),
     );
+  });
+
+  test("ImageNet's words, two of which stand twice, are asked for once", async () => {
+    const answer = await post("/v1/classify", form({ vocabulary: "imagenet", top: "1" }));
+    expect(answer.status).toBe(200);
+    const { labels } = await answer.json();
+    expect(VOCABULARIES.imagenet.labels).toContain(labels[0].label);
   });
 
   test("a vocabulary brings its background", async () => {
