@@ -59,28 +59,9 @@ function address(arg: string): FoundPicture {
 async function* file(path: string, name: string): AsyncGenerator<FoundPicture> {
   const { size, mtimeMs } = await stat(path);
   const stamp = `${size}-${Math.round(mtimeMs)}`;
-  if (/\.tar$/i.test(path)) yield* untilBroken(shard(path, name, stamp), path, name);
-  else if (/\.parquet$/i.test(path)) yield* untilBroken(parquet(path, name, stamp), path, name);
+  if (/\.tar$/i.test(path)) yield* shard(path, name, stamp);
+  else if (/\.parquet$/i.test(path)) yield* parquet(path, name, stamp);
   else yield { path: name, place: { path, stamp } };
-}
-
-/** What a shard or table holds up to where it is broken: the others shall be labelled all the same. */
-async function* untilBroken(
-  pictures: AsyncIterable<FoundPicture>,
-  path: string,
-  name: string,
-): AsyncGenerator<FoundPicture> {
-  try {
-    yield* pictures;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (!(error instanceof InputError) && code === undefined) throw error;
-    const why =
-      error instanceof InputError
-        ? error.message
-        : `${path}: it cannot be read (${code}); check it`;
-    yield { path: name, place: { broken: path, why } };
-  }
 }
 
 async function* walk(root: string, folder: string, depth: number): AsyncGenerator<FoundPicture> {
@@ -171,8 +152,7 @@ async function* parquet(path: string, name: string, stamp: string): AsyncGenerat
         if (embedded !== undefined && bytesOf(cell)) {
           const own = `${row}`.padStart(6, "0");
           yield { path: `${folder}/${own}.jpg`, place: { table: path, stamp, column, row } };
-        } else
-          yield* untilBroken(named(cell, path, row), `${path}, row ${row + 1}`, `${name}-${row}`);
+        } else yield await named(cell, path, row);
       }
     }
   } finally {
@@ -187,15 +167,12 @@ function pick(table: ParquetTable, names: readonly string[]): string | undefined
 }
 
 /** A picture whose place is written in a cell: an address, or a file below the table's folder. */
-async function* named(cell: unknown, table: string, row: number): AsyncGenerator<FoundPicture> {
+async function named(cell: unknown, table: string, row: number): Promise<FoundPicture> {
   const text = cell instanceof Uint8Array ? new TextDecoder().decode(cell) : cell;
   if (typeof text !== "string" || text === "") {
     throw new InputError(`${table}, row ${row + 1}: neither a picture nor its place; leave it out`);
   }
-  if (isAddress(text)) {
-    yield address(text);
-    return;
-  }
+  if (isAddress(text)) return address(text);
   const path = resolve(dirname(table), text);
   const below = relative(dirname(table), path);
   if (below.startsWith("..")) {
@@ -205,5 +182,5 @@ async function* named(cell: unknown, table: string, row: number): AsyncGenerator
   }
   const entry = await stat(path).catch(() => undefined);
   const stamp = entry ? `${entry.size}-${Math.round(entry.mtimeMs)}` : "missing";
-  yield { path: below, place: { path, stamp } };
+  return { path: below, place: { path, stamp } };
 }

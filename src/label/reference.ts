@@ -16,8 +16,6 @@ const placeSchema = z.union([
   z.object({ address: z.string() }),
   z.object({ shard: z.string(), stamp: z.string(), offset: count, length: count }),
   z.object({ table: z.string(), stamp: z.string(), column: z.string(), row: count }),
-  // What could not be searched for pictures: set aside with the reason when its turn comes.
-  z.object({ broken: z.string(), why: z.string() }),
 ]);
 export type PicturePlace = z.infer<typeof placeSchema>;
 
@@ -34,7 +32,6 @@ export type PictureReference = z.infer<typeof referenceSchema>;
 export function describePlace(place: PicturePlace): string {
   if ("path" in place) return place.path;
   if ("address" in place) return place.address;
-  if ("broken" in place) return place.broken;
   if ("shard" in place) return `${place.shard} at byte ${place.offset}`;
   return `${place.table}, row ${place.row + 1}`;
 }
@@ -43,7 +40,6 @@ export function describePlace(place: PicturePlace): string {
 export async function openPlace(place: PicturePlace): Promise<PictureSource> {
   if ("path" in place) return place.path;
   if ("address" in place) return place.address;
-  if ("broken" in place) throw new PictureError(place.why);
   if ("shard" in place) return readPart(place.shard, place.offset, place.length);
   return readCell(place.table, place.column, place.row);
 }

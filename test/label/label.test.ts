@@ -152,31 +152,6 @@ test("shards and Parquet give the labels that the same pictures have as files", 
   expect((await label("gone", ["shard.tar"])).stderr).toMatch(/shard\.tar: it does not exist/);
 });
 
-test("shards and tables that are broken are set aside with the reason, and the others labelled", async () => {
-  await mkdir(at("some"), { recursive: true });
-  const whole = Buffer.concat([tarFile("a.png", await pictureBytes(1)), tarEnd()]);
-  await writeFile(at("some/whole.tar"), whole);
-  await writeFile(
-    at("some/cut.tar"),
-    Buffer.concat([tarFile("b.png", await pictureBytes(2)), whole.subarray(0, 600)]),
-  );
-  await writeFile(at("some/no.tar"), "no tar at all");
-  await writeFile(at("some/no.parquet"), "PAR1");
-  await writeFile(at("some/z.png"), await pictureBytes(3));
-  const { code, stderr } = await label("of-some", ["some"], "--format", "coco");
-  expect(code).toBe(2);
-  const done = [...decodeCoco(await readFile(at("of-some/coco.json"), "utf8"))];
-  expect(done.map(({ file }) => file)).toEqual(["cut/b.png", "whole/a.png", "z.png"]);
-  const aside = JSON.parse(await readFile(at("of-some/set-aside.json"), "utf8"));
-  const reasons = aside.map(({ error }: { error: string }) => error);
-  expect(reasons).toEqual([
-    expect.stringMatching(/cut\.tar: .*(ends|cut|truncated)/),
-    expect.stringMatching(/no\.parquet: /),
-    expect.stringMatching(/no\.tar: .*tar/),
-  ]);
-  for (const reason of reasons) expect(stderr).toContain(reason);
-});
-
 test.each([
   [["nowhere"], [], /nowhere: it does not exist/],
   [["pictures"], ["--format", "voc"], /"voc" is unknown; choose from png, coco/],
