@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { InputError } from "../errors.js";
 import { shorten } from "../input/source.js";
 import type { FoundPicture } from "../label/chunks.js";
-import { bytesOf } from "../label/reference.js";
+import { bytesOf, type PicturePlace } from "../label/reference.js";
 import { openParquet, type ParquetTable } from "../train/data/tables.js";
 import { readTar } from "../train/data/tar.js";
 import { glob, isGlob } from "./glob.js";
@@ -21,19 +21,56 @@ const COLUMNS = ["image", "picture", "jpg", "png", "bytes", "image_bytes", "cont
 const PLACES = ["url", "image_url", "file", "filename", "file_name", "path", "filepath"];
 
 /**
- * Finds the pictures that arguments stand for, in an order that does not change.
+ * Finds the pictures that arguments stand for, in an order that does not change. What is broken among them (a
+ * shard, a table, one of its rows, a folder that cannot be entered) is given in the place of a picture, so that
+ * it is set aside with its reason and the rest is labelled.
  *
- * @throws InputError for what does not exist, or holds no picture
+ * @param without folder of results: a second run must not label what the first has drawn
+ * @throws InputError for an argument that does not exist, or a folder, pattern or list without pictures
  */
-export async function* findPictures(args: readonly string[]): AsyncGenerator<FoundPicture> {
+export async function* findPictures(
+  args: readonly string[],
+  without?: string,
+): AsyncGenerator<FoundPicture> {
   for (const arg of args) {
     let found = 0;
     for await (const picture of expand(arg, true)) {
+      if (without !== undefined && isBelow(picture.place, without)) continue;
       found++;
       yield picture;
     }
-    if (found === 0)
-      throw new InputError(`${shorten(arg)}: no pictures there; give another source`);
+    if (found > 0) continue;
+    // Shards often come as what a shell has found for a pattern: an empty one is no wrong argument.
+    if (/\.(tar|parquet)$/i.test(arg))
+      yield broken(basename(arg), resolve(arg), "no pictures in it");
+    else throw new InputError(`${shorten(arg)}: no pictures there; give another source`);
+  }
+}
+
+function isBelow(place: PicturePlace, folder: string): boolean {
+  return "path" in place && place.path.startsWith(join(folder, "/"));
+}
+
+/** What stands for pictures that cannot be found. */
+function broken(name: string, path: string, error: unknown): FoundPicture {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (typeof error !== "string" && !(error instanceof InputError) && code === undefined)
+    throw error;
+  const said = typeof error === "string" ? error : code ? `it cannot be read (${code})` : message;
+  const reason = said.startsWith(path) ? said : `${path}: ${said}`;
+  return { path: name, place: { broken: path, reason } };
+}
+
+/** The pictures of a container, and where it turns out to be broken, that in place of the rest. */
+async function* orBroken(
+  pictures: AsyncGenerator<FoundPicture>,
+  path: string,
+  name: string,
+): AsyncGenerator<FoundPicture> {
+  try {
+    yield* pictures;
+  } catch (error) {
+    yield broken(name, path, error);
   }
 }
 
@@ -57,16 +94,24 @@ function address(arg: string): FoundPicture {
 
 /** One file: a picture, a shard or a table. */
 async function* file(path: string, name: string): AsyncGenerator<FoundPicture> {
-  const { size, mtimeMs } = await stat(path);
-  const stamp = `${size}-${Math.round(mtimeMs)}`;
-  if (/\.tar$/i.test(path)) yield* shard(path, name, stamp);
-  else if (/\.parquet$/i.test(path)) yield* parquet(path, name, stamp);
+  // A link may lead nowhere: that is told when its turn comes.
+  const entry = await stat(path).catch(() => undefined);
+  const stamp = stampOf(entry);
+  if (/\.tar$/i.test(path)) yield* orBroken(shard(path, name, stamp), path, name);
+  else if (/\.parquet$/i.test(path)) yield* orBroken(parquet(path, name, stamp), path, name);
   else yield { path: name, place: { path, stamp } };
 }
 
+const stampOf = (entry: { size: number; mtimeMs: number } | undefined): string =>
+  entry ? `${entry.size}-${Math.round(entry.mtimeMs)}` : "missing";
+
 async function* walk(root: string, folder: string, depth: number): AsyncGenerator<FoundPicture> {
   if (depth > MAX_DEPTH) return;
-  const entries = await readdir(folder, { withFileTypes: true });
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: Error) => error);
+  if (entries instanceof Error) {
+    yield broken(relative(root, folder) || basename(root), folder, entries);
+    return;
+  }
   // Folders sort as their paths would, so that the whole comes in the order of paths.
   const names = entries
     .filter(({ name }) => !name.startsWith("."))
@@ -108,8 +153,7 @@ async function* list(path: string): AsyncGenerator<FoundPicture> {
         // What is missing is set aside when its turn comes: one wrong line does not stop the others.
         const below = relative(process.cwd(), resolve(arg));
         const name = below.startsWith("..") ? basename(arg) : below;
-        if (entry) yield* file(resolve(arg), name);
-        else yield { path: name, place: { path: resolve(arg), stamp: "missing" } };
+        yield* file(resolve(arg), name);
       } else yield* expand(arg, false);
     }
   } catch (error) {
@@ -149,10 +193,10 @@ async function* parquet(path: string, name: string, stamp: string): AsyncGenerat
       for (const [i, record] of rows.entries()) {
         const cell = record[column];
         const row = start + i;
+        const own = `${folder}/${`${row}`.padStart(6, "0")}.jpg`;
         if (embedded !== undefined && bytesOf(cell)) {
-          const own = `${row}`.padStart(6, "0");
-          yield { path: `${folder}/${own}.jpg`, place: { table: path, stamp, column, row } };
-        } else yield await named(cell, path, row);
+          yield { path: own, place: { table: path, stamp, column, row } };
+        } else yield await named(cell, path, row).catch((error) => broken(own, path, error));
       }
     }
   } finally {
@@ -180,7 +224,6 @@ async function named(cell: unknown, table: string, row: number): Promise<FoundPi
       `${table}, row ${row + 1}: "${shorten(text)}" leads out of the table's folder; move the pictures`,
     );
   }
-  const entry = await stat(path).catch(() => undefined);
-  const stamp = entry ? `${entry.size}-${Math.round(entry.mtimeMs)}` : "missing";
+  const stamp = stampOf(await stat(path).catch(() => undefined));
   return { path: below, place: { path, stamp } };
 }

@@ -9,13 +9,17 @@ import { openParquet, type ParquetTable } from "../train/data/tables.js";
 
 const count = z.int().check(z.minimum(0));
 
-/** A file, an address, a part of a tar shard, or a row of a Parquet file. */
+/**
+ * A file, an address, a part of a tar shard, or a row of a Parquet file; or a place whose pictures could not be
+ * found (a broken shard), which takes the place of a picture so that it is set aside as one.
+ */
 const placeSchema = z.union([
   // The stamp changes when the file does.
   z.object({ path: z.string(), stamp: z.string() }),
   z.object({ address: z.string() }),
   z.object({ shard: z.string(), stamp: z.string(), offset: count, length: count }),
   z.object({ table: z.string(), stamp: z.string(), column: z.string(), row: count }),
+  z.object({ broken: z.string(), reason: z.string() }),
 ]);
 export type PicturePlace = z.infer<typeof placeSchema>;
 
@@ -32,6 +36,7 @@ export type PictureReference = z.infer<typeof referenceSchema>;
 export function describePlace(place: PicturePlace): string {
   if ("path" in place) return place.path;
   if ("address" in place) return place.address;
+  if ("broken" in place) return place.broken;
   if ("shard" in place) return `${place.shard} at byte ${place.offset}`;
   return `${place.table}, row ${place.row + 1}`;
 }
@@ -40,6 +45,7 @@ export function describePlace(place: PicturePlace): string {
 export async function openPlace(place: PicturePlace): Promise<PictureSource> {
   if ("path" in place) return place.path;
   if ("address" in place) return place.address;
+  if ("broken" in place) throw new PictureError(place.reason);
   if ("shard" in place) return readPart(place.shard, place.offset, place.length);
   return readCell(place.table, place.column, place.row);
 }
@@ -70,7 +76,7 @@ async function readCell(path: string, column: string, row: number): Promise<Uint
     row < cached.start ||
     row >= cached.start + (await cached.rows).length
   ) {
-    const table = await openParquet(path);
+    const table = await openParquet(path).catch(asPictureError);
     try {
       const group = table.groups.find(({ start, end }) => row >= start && row < end);
       if (!group) throw new PictureError(`${path}: no row ${row + 1}; label it again`);
@@ -90,12 +96,13 @@ async function readColumn(
   { start, end }: { start: number; end: number },
   column: string,
 ): Promise<unknown[]> {
-  try {
-    return (await table.rows(start, end, [column])).map((record) => record[column]);
-  } catch (error) {
-    if (error instanceof InputError) throw new PictureError(error.message);
-    throw error;
-  }
+  const rows = await table.rows(start, end, [column]).catch(asPictureError);
+  return rows.map((record) => record[column]);
+}
+
+/** A table that is broken is told of its pictures, not of the run. */
+function asPictureError(error: unknown): never {
+  throw error instanceof InputError ? new PictureError(error.message) : error;
 }
 
 /** The bytes in a cell: plain, or as Hugging Face's data sets have them, `{ bytes, path }`. */

@@ -1,5 +1,6 @@
 // The review queue: the pictures that the model is least sure of, as a list and as a sheet to look at.
 
+import { rm } from "node:fs/promises";
 import { writeFileAtomic } from "../atomic.node.js";
 import { PictureError } from "../errors.js";
 import { decodePicture } from "../index.js";
@@ -63,7 +64,11 @@ export class ReviewQueue {
       const caption = `${entry.record.uncertainty.toFixed(3)}  ${file}`;
       if (picture) cells.push({ picture, caption });
     }
-    if (cells.length === 0) return;
+    if (cells.length === 0) {
+      // One of an earlier run would show other pictures.
+      await rm(paths.sheet, { force: true });
+      return;
+    }
     const sheet = await renderContactSheet(cells, {
       columns: COLUMNS,
       cellSide: CELL_SIDE,

@@ -1,7 +1,7 @@
 // `groupvit label` with the engine of this machine: the compiled program, real files.
 
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, expect, test, vi } from "vitest";
@@ -150,6 +150,63 @@ test("shards and Parquet give the labels that the same pictures have as files", 
   // The pictures stay where they are: what is not there any more is told, not guessed.
   await rename(at("shard.tar"), at("gone.tar"));
   expect((await label("gone", ["shard.tar"])).stderr).toMatch(/shard\.tar: it does not exist/);
+});
+
+test("broken shards, tables and rows are set aside with their reason, and the rest is labelled", async () => {
+  await mkdir(at("torn/folder.tar"), { recursive: true });
+  const bytes = await pictureBytes(1);
+  const good = Buffer.concat([tarFile("1.png", bytes), tarFile("2.png", bytes), tarEnd()]);
+  const huge = Buffer.from(good);
+  const second = tarFile("1.png", bytes).length;
+  huge.fill("7", second + 124, second + 135);
+  const sum = huge.subarray(second, second + 512).reduce((a, b) => a + b, 0);
+  const field = huge.subarray(second + 148, second + 156).reduce((a, b) => a + b, 0);
+  huge.write(`${(sum - field + 8 * 32).toString(8).padStart(6, "0")}\0 `, second + 148, "latin1");
+  await writeFile(at("torn/a-whole.tar"), good);
+  await writeFile(at("torn/b-cut.tar"), good.subarray(0, second + 600));
+  await writeFile(at("torn/c-not.tar"), Buffer.alloc(2000, "no tar"));
+  await writeFile(at("torn/d-huge.tar"), huge);
+  await writeFile(at("torn/e-not.parquet"), "PAR1 no table PAR1");
+  await writeFile(at("torn/f-last.png"), bytes);
+  await symlink(at("nowhere.png"), at("torn/g-link.png"));
+  const run = await label("torn-to", ["torn"], "--format", "coco");
+  expect(run.code).toBe(2);
+  // Two of the whole shard, one before each of two faults, and the file after them all.
+  expect(json<Summary>(run)).toMatchObject({ pictures: 10, labelled: 5, setAside: 5 });
+  const aside = JSON.parse(await readFile(at("torn-to/set-aside.json"), "utf8"));
+  const reasons = [
+    /torn\/b-cut\.tar: the archive ends within a file at byte/,
+    /torn\/c-not\.tar: broken tar header at byte 0/,
+    /torn\/d-huge\.tar: the archive ends within a file at byte/,
+    /torn\/e-not\.parquet: it is no readable Parquet file/,
+    /torn\/g-link\.png: no such file/,
+  ];
+  for (const [i, reason] of reasons.entries()) {
+    expect(aside[i].error).toMatch(reason);
+    expect(run.stderr).toMatch(reason);
+  }
+  await writeFile(at("torn/b-cut.tar"), good);
+  const mended = json<Summary>(await label("torn-to", ["torn"], "--format", "coco"));
+  expect(mended).toMatchObject({ labelled: 6, setAside: 4 });
+  // Shards as a shell finds them: one without pictures does not end the others.
+  await writeFile(at("empty.tar"), tarEnd());
+  const named = await label("torn-named", ["empty.tar", "torn/a-whole.tar"]);
+  expect(json<Summary>(named)).toMatchObject({ labelled: 2, setAside: 1 });
+  expect(named.stderr).toMatch(/empty\.tar: no pictures in it/);
+});
+
+test("what a run has drawn into a folder of pictures is not labelled by the next", async () => {
+  await mkdir(at("around"), { recursive: true });
+  for (let n = 0; n < 3; n++) await writeFile(at("around", `${n}.png`), await pictureBytes(n));
+  for (const source of ["around", "around", "around/**/*.png"]) {
+    const run = await label("around/labelled", [source], "--format", "png,coco");
+    expect(json<Summary>(run)).toMatchObject({ pictures: 3, labelled: 3 });
+  }
+  const refused = await label("around", ["around/"]);
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringMatching(/--to around: the pictures lie there; name another folder/),
+  ]);
 });
 
 test.each([

@@ -113,6 +113,10 @@ Examples:
 async function run(sources: string[], options: Options): Promise<void> {
   const { labelPictures } = await import("../../label/run.js");
   const { findPictures } = await import("../label-sources.js");
+  const to = resolve(options.to);
+  if (sources.some((source) => resolve(source) === to)) {
+    throw new InputError(`--to ${options.to}: the pictures lie there; name another folder`);
+  }
   const { labels, preset } = await requireLabels(options);
   const manifest = await describeRun(options, labels, preset);
   const engine = await openEngine(options);
@@ -123,9 +127,9 @@ async function run(sources: string[], options: Options): Promise<void> {
   const progress = startProgress("label");
   let told = 0;
   const summary = await labelPictures({
-    found: findPictures(sources),
+    found: findPictures(sources, to),
     manifest,
-    to: resolve(options.to),
+    to,
     formats: options.format,
     annotation: {
       tolerance: options.tolerance ?? 1,
@@ -159,7 +163,7 @@ async function run(sources: string[], options: Options): Promise<void> {
     : summaryText(options.to, summary, perSecond);
   await print(text);
   if (summary.setAside > 0) {
-    note(`${summary.setAside} pictures were set aside; see ${options.to}/set-aside.json`);
+    note(`${summary.setAside} set aside; see ${options.to}/set-aside.json`);
     process.exitCode = 2;
   }
 }
@@ -175,7 +179,8 @@ function summaryText(to: string, summary: LabelSummary, perSecond: number): stri
   const kept = formats.map(({ format, iou }) =>
     iou === undefined ? format : `${format} (polygons keep ${(100 * iou).toFixed(1)} % IoU)`,
   );
-  return `${to}: ${counts.join(", ")}\n  formats: ${kept.join(", ")}\n  to review: ${to}/review.png\n`;
+  const sheet = labelled > 0 ? `  to review: ${to}/review.png\n` : "";
+  return `${to}: ${counts.join(", ")}\n  formats: ${kept.join(", ")}\n${sheet}`;
 }
 
 async function describeRun(
