@@ -231,7 +231,7 @@ describe("8-bit products", () => {
     for (let row = 0; row < m; row++) {
       for (let column = 0; column < n; column++) {
         const own = Array.from({ length: k }, (_, i) => Math.abs(weightAt(i, column)));
-        const stepW = Math.max(...own) / 127;
+        const stepW = Math.max(...own) / 64;
         let bound = 1e-5;
         for (let i = 0; i < k; i++) {
           // The zero point is rounded as well: a whole step for the left side.

@@ -337,6 +337,12 @@ function transposed({ data, shape }: Folded): Folded {
   return { data: out, shape: [columns, rows] };
 }
 
+/**
+ * Largest quantised weight. Processors without VNNI (AVX2 alone) add two products of 8 bits in 16, and cut off what does not
+ * fit: 2 * 255 * 64 does. With all 8 bits, sums would be wrong there, and differ from machine to machine.
+ */
+const LARGEST_INT8 = 64;
+
 /** Symmetric 8-bit weights with one scale per output column, laid out [in, out]. */
 function quantize(weight: Folded, transposed: boolean) {
   const [first, second] = weight.shape as [number, number];
@@ -348,7 +354,7 @@ function quantize(weight: Folded, transposed: boolean) {
       weight.data[transposed ? column * rows + row : row * columns + column]!;
     let largest = 0;
     for (let row = 0; row < rows; row++) largest = Math.max(largest, Math.abs(at(row)));
-    const scale = largest / 127 || 1;
+    const scale = largest / LARGEST_INT8 || 1;
     scales[column] = scale;
     for (let row = 0; row < rows; row++) data[row * columns + column] = Math.round(at(row) / scale);
   }
