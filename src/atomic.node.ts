@@ -4,13 +4,23 @@ import { randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+/** Names of files that a process was killed over. */
+export const LEFTOVER = /^\.[0-9a-f]{18}\.tmp$/;
+
 /**
- * Writes a file under a temporary name in the same folder, flushes it, then renames it. Readers see
- * the old file or the new one; after a failure the folder is as it was.
+ * Writes a file under a temporary name, flushes it, then renames it. Readers see the old file or the new
+ * one; after a failure the folder is as it was.
+ *
+ * @param aside where it grows, on the same file system: what a killed process leaves is there then, and not among
+ *   the files. Default: the folder of the file
  */
-export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  bytes: Uint8Array | string,
+  aside = dirname(path),
+): Promise<void> {
   // Not made from the file's own name: that may already be as long as the file system allows.
-  const temporary = join(dirname(path), `.${randomBytes(9).toString("hex")}.tmp`);
+  const temporary = join(aside, `.${randomBytes(9).toString("hex")}.tmp`);
   try {
     const file = await open(temporary, "wx");
     try {

@@ -20,6 +20,18 @@ test("writes, replaces, and leaves no other file", async () => {
   await rm(path);
 });
 
+test("grows aside where it is told to", async () => {
+  const aside = join(folder, "aside");
+  const path = join(folder, "file");
+  await expect(writeFileAtomic(path, "x", aside)).rejects.toThrow(/ENOENT.*aside/);
+  await mkdir(aside);
+  await writeFileAtomic(path, "x", aside);
+  expect(await readFile(path, "utf8")).toBe("x");
+  expect(await readdir(aside)).toEqual([]);
+  await rm(aside, { recursive: true });
+  await rm(path);
+});
+
 test("a failure leaves the folder as it was", async () => {
   const taken = join(folder, "taken");
   await mkdir(join(taken, "full"), { recursive: true });

@@ -121,7 +121,7 @@ export class Output {
     const there = await readFile(path).catch(() => undefined);
     if (there?.equals(bytes)) return;
     await this.makeFolder(dirname(path));
-    await writeFileAtomic(path, bytes);
+    await writeFileAtomic(path, bytes, this.aside);
   }
 
   private async makeFolder(folder: string): Promise<void> {

@@ -11,6 +11,7 @@ import {
   checkLabels,
 } from "../annotate/index.js";
 import { JsonList } from "../annotate/json-list.js";
+import { LEFTOVER } from "../atomic.node.js";
 import { forEachConcurrently, ProcessEnded, ProcessPool } from "../evaluate/pool.js";
 import { type Chunk, chunksOf, type FoundPicture, readIndex, writeIndex } from "./chunks.js";
 import { Composer, type FormatSummary, Output } from "./compose.js";
@@ -99,7 +100,8 @@ export async function labelPictures(options: LabelOptions): Promise<LabelSummary
     };
     const composed = compose(options, results, signal);
     const [summary] = await Promise.all([composed, engine.work(tasks, onDone, signal)]);
-    await removeLeftovers(places.results);
+    await removeFiles(places.results, [LEFTOVER, OF_A_RUN]);
+    await removeFiles(to, [LEFTOVER]);
     return { pictures: total.pictures, stood, ...summary };
   } finally {
     ended.abort(new Error("the run has ended"));
@@ -157,10 +159,12 @@ async function compose(
   return { labelled, setAside, formats: summary };
 }
 
-/** What only a run at work needs, and what writers who were killed left behind. */
-async function removeLeftovers(folder: string): Promise<void> {
+/** What only a run at work needs. */
+const OF_A_RUN = /\.(trail|retry)\.jsonl$|^pending\.jsonl$/;
+
+async function removeFiles(folder: string, patterns: readonly RegExp[]): Promise<void> {
   for (const file of await readdir(folder)) {
-    if (/(^\..*\.tmp|\.(trail|retry)\.jsonl|^pending\.jsonl)$/.test(file)) {
+    if (patterns.some((pattern) => pattern.test(file))) {
       await rm(join(folder, file), { force: true });
     }
   }

@@ -70,6 +70,8 @@ test("killed at any moment and run again, it gives the files of one run", async 
       },
     });
   }
+  // As a process that is killed while it writes leaves it.
+  await writeFile(at("killed/.0123456789abcdef01.tmp"), "half");
   const summary = json<Summary>(await label("killed", ["pictures"], ...options));
   expect(summary.stood).toBeGreaterThan(0);
   expect(await filesOf(at("killed"))).toEqual(await filesOf(at("once")));
@@ -176,7 +178,7 @@ test("broken shards, tables and rows are set aside with their reason, and the re
   const aside = JSON.parse(await readFile(at("torn-to/set-aside.json"), "utf8"));
   const reasons = [
     /torn\/b-cut\.tar: the archive ends within a file at byte/,
-    /torn\/c-not\.tar: broken tar header at byte 0/,
+    /torn\/c-not\.tar: it is no tar archive/,
     /torn\/d-huge\.tar: the archive ends within a file at byte/,
     /torn\/e-not\.parquet: it is no readable Parquet file/,
     /torn\/g-link\.png: no such file/,
