@@ -209,7 +209,10 @@ describe("the training step", () => {
           ),
         );
         for (const [name, grad] of expected.grads) {
-          const floor = ZERO_BUT_ROUNDING.test(name) ? largest : largest / 100;
+          // A bias' gradient is a sum over all tokens that nearly cancels: what rounding left of its terms, which differs from
+          // processor to processor, stays. It is measured against a twentieth of the largest at least.
+          const least = name.endsWith("bias") ? largest / 20 : largest / 100;
+          const floor = ZERO_BUT_ROUNDING.test(name) ? largest : least;
           const error = relativeError(actual.grads.get(name)!, grad, floor);
           expect(error, name).toBeLessThan(1e-5);
         }

@@ -183,16 +183,25 @@ describe("the interface", () => {
         const encoding = globalThis.model.encode("sample.jpg", { ...long, signal });
         setTimeout(() => controller.abort(new RangeError("enough")), whole);
         const reason = await encoding.then(String, String);
-        // The worker is free again long before it would have been.
-        const aborted = performance.now();
         const next = await globalThis.model.encode("part.png", { shortSide: 32 });
-        const waited = performance.now() - aborted;
-        const again = performance.now();
-        await globalThis.model.encode("sample.jpg", long);
+        // The worker is free again long before it would have been; the best of three, since others use the machine.
+        let share = Number.POSITIVE_INFINITY;
+        for (let round = 0; round < 3; round++) {
+          const again = new AbortController();
+          const left = globalThis.model.encode("sample.jpg", { ...long, signal: again.signal });
+          setTimeout(() => again.abort(), whole);
+          await left.catch(() => {});
+          const aborted = performance.now();
+          (await globalThis.model.encode("part.png", { shortSide: 32 })).release();
+          const waited = performance.now() - aborted;
+          const began = performance.now();
+          (await globalThis.model.encode("sample.jpg", long)).release();
+          share = Math.min(share, waited / (performance.now() - began));
+        }
         const early = AbortSignal.abort(new TypeError("never began"));
         return {
           reason,
-          share: waited / (performance.now() - again),
+          share,
           segmented: (await next.segment("dog, sky")).labels,
           early: await next.segment("dog", { signal: early }).then(String, String),
         };
