@@ -1,8 +1,10 @@
-// Files that are either there in full or not at all, and names that any file system takes.
+// Files that are either there in full or not at all, folders for them, and names that any file system takes.
 
 import { randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { InputError } from "./errors.js";
 
 /** Names of files that a process was killed over. */
 export const LEFTOVER = /^\.[0-9a-f]{18}\.tmp$/;
@@ -33,6 +35,48 @@ export async function writeFileAtomic(
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Makes a folder for results, with those above it.
+ *
+ * @throws InputError where that cannot be done
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  await explainWrite(folder, () => makeFolders(folder));
+}
+
+/** As `mkdir` with `recursive`, which in Node 20 never returns where a folder cannot hold any (/proc). */
+async function makeFolders(folder: string): Promise<void> {
+  const parent = dirname(folder);
+  if (parent !== folder && !existsSync(parent)) await makeFolders(parent);
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const there = await stat(folder).catch(() => undefined);
+    if (!there?.isDirectory()) throw error;
+  }
+}
+
+/**
+ * Does work that writes to a place.
+ *
+ * @throws InputError where the system refuses: no room, no permission, no folder
+ */
+export async function explainWrite<Value>(
+  path: string,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new InputError(
+      `${path}: cannot be written (${code}); choose a folder that may be written to and has room`,
+      { cause: error },
+    );
   }
 }
 

@@ -25,17 +25,17 @@ const PLACES = ["url", "image_url", "file", "filename", "file_name", "path", "fi
  * shard, a table, one of its rows, a folder that cannot be entered) is given in the place of a picture, so that
  * it is set aside with its reason and the rest is labelled.
  *
- * @param without folder of results: a second run must not label what the first has drawn
+ * @param to folder of results: a second run must not label what the first has drawn there
  * @throws InputError for an argument that does not exist, or a folder, pattern or list without pictures
  */
 export async function* findPictures(
   args: readonly string[],
-  without?: string,
+  to?: string,
 ): AsyncGenerator<FoundPicture> {
   for (const arg of args) {
     let found = 0;
     for await (const picture of expand(arg, true)) {
-      if (without !== undefined && isBelow(picture.place, without)) continue;
+      if (to !== undefined && isDrawn(picture.place, to)) continue;
       found++;
       yield picture;
     }
@@ -47,8 +47,10 @@ export async function* findPictures(
   }
 }
 
-function isBelow(place: PicturePlace, folder: string): boolean {
-  return "path" in place && place.path.startsWith(join(folder, "/"));
+/** Whether a picture is one that labelling writes: the masks of `png`, and the sheet. */
+function isDrawn(place: PicturePlace, to: string): boolean {
+  if (!("path" in place)) return false;
+  return place.path.startsWith(join(to, "png", "/")) || place.path === join(to, "review.png");
 }
 
 /** What stands for pictures that cannot be found. */
@@ -147,6 +149,9 @@ async function* list(path: string): AsyncGenerator<FoundPicture> {
     for await (const line of lines) {
       const arg = line.replace(/^\ufeff/, "");
       if (arg.trim() === "" || arg.startsWith("#")) continue;
+      if (arg.includes("\0")) {
+        throw new InputError(`list @${shorten(path)}: it is no UTF-8 text; save it as that`);
+      }
       const isSingle = !isAddress(arg) && !isGlob(arg);
       const entry = isSingle ? await stat(arg).catch(() => undefined) : undefined;
       if (isSingle && !entry?.isDirectory()) {

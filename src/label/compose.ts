@@ -2,7 +2,7 @@
 // still at work on later ones. Growing documents are written aside and renamed at the end.
 
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ANNOTATION_FORMATS } from "../annotate/formats.js";
 import type {
@@ -12,7 +12,7 @@ import type {
   AnnotationPiece,
   AnnotationWriter,
 } from "../annotate/index.js";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolder, writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import type { FailedRecord, LabelRecord } from "./record.js";
 import { resultOf } from "./record.js";
@@ -71,7 +71,7 @@ export class Output {
 
   async begin(): Promise<void> {
     await rm(this.aside, { recursive: true, force: true });
-    await mkdir(this.aside, { recursive: true });
+    await makeFolder(this.aside);
   }
 
   async write({ path, section, content }: AnnotationPiece): Promise<void> {
@@ -126,7 +126,7 @@ export class Output {
 
   private async makeFolder(folder: string): Promise<void> {
     if (this.folders.has(folder)) return;
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     this.folders.add(folder);
   }
 }

@@ -25,6 +25,11 @@ describe("Names", () => {
     expect(next("my photo (1).jpg")).toEqual(["my photo (1).jpg", "my photo (1)"]);
     expect(next("../../etc/passwd")).toEqual(["etc/passwd", "etc/passwd"]);
     expect(next("a\n:b/con.png")).toEqual(["a-b/x-con.png", "a-b/x-con"]);
+    expect(next("end .png")).toEqual(["end.png", "end"]);
+    expect(next(`${"n".repeat(250)}.jpg`)).toEqual([`${"n".repeat(120)}.jpg`, "n".repeat(120)]);
+    // Two ways to write one letter are one file on macOS.
+    expect(next("\u00e9.jpg")).toEqual(["\u00e9.jpg", "\u00e9"]);
+    expect(next("e\u0301.jpg")).toEqual(["e\u0301-2.jpg", "e\u0301-2"]);
   });
 
   test("whatever the paths, files and names differ and stay below their folder", () => {

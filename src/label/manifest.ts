@@ -2,11 +2,12 @@
 // were made with something else are never mixed in.
 
 import { readFileSync } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolder, writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
+import { isOfChunk } from "./results.js";
 
 const manifestSchema = z.object({
   format: z.literal("groupvit-labels/1"),
@@ -82,9 +83,12 @@ function parseManifest(path: string, text: string): Manifest {
  */
 export async function claimFolder(to: string, manifest: Manifest, fresh: boolean): Promise<void> {
   const { manifest: path, results } = layout(to);
-  if (fresh) await rm(results, { recursive: true, force: true });
-  const text = fresh ? undefined : await readFile(path, "utf8").catch(() => undefined);
-  if (text !== undefined) {
+  const finished = (await readdir(results).catch(() => [])).filter(isOfChunk);
+  // No more than that: a folder of such a name may be somebody's own.
+  if (fresh) for (const file of finished) await rm(join(results, file), { force: true });
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  // A run that ended before it had a result (no pictures, no worker) binds nobody.
+  if (text !== undefined && !fresh && finished.length > 0) {
     const changes = manifestChanges(parseManifest(path, text), manifest);
     if (changes.length > 0) {
       throw new InputError(
@@ -93,7 +97,7 @@ export async function claimFolder(to: string, manifest: Manifest, fresh: boolean
       );
     }
   }
-  await mkdir(results, { recursive: true });
+  await makeFolder(results);
   await writeFileAtomic(path, `${JSON.stringify(manifest, null, 1)}\n`);
 }
 

@@ -46,7 +46,7 @@ export class Names {
   /** @param path relative path of a picture; a stranger's text leads nowhere else than below a folder */
   next(path: string): { file: string; name: string } {
     const parts = path.split(/[/\\]+/).filter((part) => part !== "" && !/^\.+$/.test(part));
-    const plain = parts.map((part) => (isPlain(part) ? part : safeName(part))).join("/");
+    const plain = parts.map((part) => (isPlain(part) ? part : withExtension(part))).join("/");
     const whole = plain === "" ? "picture" : plain;
     const stem = whole.replace(/(?<=[^/])\.[^./]+$/, "");
     const extension = whole.slice(stem.length);
@@ -60,13 +60,20 @@ export class Names {
   }
 
   private add(kind: string, text: string): boolean {
-    return this.known.add(`${kind} ${text.toLowerCase()}`);
+    return this.known.add(`${kind} ${text.normalize("NFC").toLowerCase()}`);
   }
+}
+
+/** A safe name that keeps the extension, which formats show, of one that is too long. */
+function withExtension(part: string): string {
+  const [extension] = /\.[a-z0-9]{1,5}$/i.exec(part) ?? [""];
+  return `${safeName(part.slice(0, part.length - extension.length))}${extension}`;
 }
 
 /** A name that file systems and formats take as it is. */
 function isPlain(part: string): boolean {
-  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}<>:"|?*\\]/u.test(part) || /^[\s.]|[\s.]$/.test(part)) return false;
+  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}<>:"|?*\\]/u.test(part) || /^[\s.]|[\s.](\.[^.]*)?$/.test(part))
+    return false;
   // Most of what is plain is also safe; of the rest only spaces and signs are.
   return Buffer.byteLength(part) <= 200 && !safeName(part).startsWith("x-");
 }

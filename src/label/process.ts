@@ -2,6 +2,7 @@
 // so that pictures of one are read, decoded and written while the engine works on the other.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { explainWrite } from "../atomic.node.js";
 import { InputError, PictureError } from "../errors.js";
 import { serveTasks } from "../evaluate/pool.js";
 import { modelFacts } from "../evaluate/run.js";
@@ -66,7 +67,7 @@ async function labelChunk({ to, run, chunk, limitPixels }: LabelTask): Promise<v
   const results = new Results(layout(to).results);
   if (await results.isFinished(chunk.key)) return;
   const standing = await results.standing(chunk.key);
-  const trail = await results.beginTrail(chunk.key);
+  const trail = await explainWrite(to, () => results.beginTrail(chunk.key));
   const { ended, poison } = trail;
   // A chunk that ended a process is worked on alone, so that the right picture is blamed.
   const turn: typeof engine = ended > 0 ? (work) => work() : engine;
@@ -93,7 +94,7 @@ async function labelChunk({ to, run, chunk, limitPixels }: LabelTask): Promise<v
     return records;
   };
   const records = await (ended > 0 ? engine(labelAll) : labelAll()).finally(() => trail.end());
-  await results.write(chunk.key, records);
+  await explainWrite(to, () => results.write(chunk.key, records));
 }
 
 async function decode(place: PicturePlace, maxPixels?: number): Promise<Picture> {

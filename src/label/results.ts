@@ -20,6 +20,10 @@ export interface Trail {
   end(): Promise<void>;
 }
 
+/** Whether a file of the results' folder is of a chunk: its records, or its trail. */
+export const isOfChunk = (file: string): boolean =>
+  /^[0-9a-f]{32}\.(done|partial|retry|trail)\.jsonl$/.test(file);
+
 export class Results {
   /** @param folder that exists */
   constructor(private readonly folder: string) {}

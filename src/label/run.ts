@@ -11,7 +11,7 @@ import {
   checkLabels,
 } from "../annotate/index.js";
 import { JsonList } from "../annotate/json-list.js";
-import { LEFTOVER } from "../atomic.node.js";
+import { explainWrite, LEFTOVER } from "../atomic.node.js";
 import { forEachConcurrently, ProcessEnded, ProcessPool } from "../evaluate/pool.js";
 import { type Chunk, chunksOf, type FoundPicture, readIndex, writeIndex } from "./chunks.js";
 import { Composer, type FormatSummary, Output } from "./compose.js";
@@ -73,9 +73,13 @@ export interface LabelSummary {
  * Labels pictures. Run again with the same options after it was killed, it goes on where it was and ends
  * with the same files, byte for byte.
  *
- * @throws InputError for labels that a format cannot hold, or a folder of other results
+ * @throws InputError for labels that a format cannot hold, a folder of other results, or one that cannot be written
  */
 export async function labelPictures(options: LabelOptions): Promise<LabelSummary> {
+  return explainWrite(options.to, () => label(options));
+}
+
+async function label(options: LabelOptions): Promise<LabelSummary> {
   const { manifest, to, formats, annotation = {}, engine } = options;
   for (const format of formats) checkLabels(format, manifest.labels, annotation);
   await claimFolder(to, manifest, options.fresh ?? false);

@@ -204,6 +204,8 @@ test("what a run has drawn into a folder of pictures is not labelled by the next
     const run = await label("around/labelled", [source], "--format", "png,coco");
     expect(json<Summary>(run)).toMatchObject({ pictures: 3, labelled: 3 });
   }
+  // A folder above the pictures is none that they lie in.
+  expect(json<Summary>(await label(".", ["around/[0-9].png"])).labelled).toBe(3);
   const refused = await label("around", ["around/"]);
   expect([refused.code, refused.stderr]).toEqual([
     2,
@@ -211,10 +213,28 @@ test("what a run has drawn into a folder of pictures is not labelled by the next
   ]);
 });
 
+test("a run without a result binds nobody, and --fresh takes nothing that is not its own", async () => {
+  await mkdir(at("hollow"), { recursive: true });
+  await writeFile(at("utf16.txt"), Buffer.from("\ufeffpictures/0/picture-0.png\n", "utf16le"));
+  const wrong = await label("claimed", ["@utf16.txt"]);
+  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringMatching(/it is no UTF-8 text/)]);
+  expect((await label("claimed", ["hollow"], "--top-k", "2")).code).toBe(2);
+  await writeFile(at("claimed/results/own.txt"), "mine");
+  const one = "pictures/0/picture-0.png";
+  expect(json<Summary>(await label("claimed", [one], "--top-k", "3")).labelled).toBe(1);
+  expect((await label("claimed", [one], "--top-k", "2")).stderr).toMatch(/holds other results/);
+  const fresh = await label("claimed", [one], "--top-k", "2", "--fresh");
+  expect(json<Summary>(fresh)).toMatchObject({ labelled: 1, stood: 0 });
+  expect(await readFile(at("claimed/results/own.txt"), "utf8")).toBe("mine");
+});
+
 test.each([
   [["nowhere"], [], /nowhere: it does not exist/],
   [["pictures"], ["--format", "voc"], /"voc" is unknown; choose from png, coco/],
   [["pictures"], ["--format", "cvat", "--labels", "a:b"], /CVAT: label "a:b" holds a colon/],
+  [["pictures"], ["--to", "list.txt/x"], /list\.txt\/x.*: cannot be written \(ENOTDIR\); choose a/],
+  [["pictures"], ["--to", "/proc/none"], /\/proc\/none.*: cannot be written \(ENOENT\)/],
+  [["pictures"], ["--to", ""], /--to "": name a folder/],
   [["pictures"], ["--queue", "http://secret@x"], /--queue: no address of Redis; write redis:/],
 ] as const)("%j %j ends with code 2 and says why", async (sources, options, message) => {
   const { code, stderr } = await label("none", [...sources], ...options);

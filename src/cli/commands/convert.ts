@@ -3,10 +3,11 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, Option } from "commander";
+import { makeFolder } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import type { Checkpoint } from "../../index.js";
 import { withDownloadProgress } from "../options.js";
-import { makeFolder, writeInto } from "../output.js";
+import { writeInto } from "../output.js";
 import { byteSize } from "../progress.js";
 import { interruption, note, oneLine, print } from "../terminal.js";
 import { heading } from "../text.js";

@@ -2,9 +2,10 @@
 
 import { stat } from "node:fs/promises";
 import { Command, Option } from "commander";
+import { makeFolder } from "../../atomic.node.js";
 import type { ExportOptions } from "../../index.js";
 import { modelName, withDownloadProgress } from "../options.js";
-import { makeFolder, writeInto } from "../output.js";
+import { writeInto } from "../output.js";
 import { byteSize } from "../progress.js";
 import { interruption, oneLine, print } from "../terminal.js";
 import { heading } from "../text.js";

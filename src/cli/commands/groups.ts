@@ -1,6 +1,7 @@
 // groupvit groups: draws how the model groups a picture, in the modes of the authors' demo.
 
 import { Command } from "commander";
+import { makeFolder } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import type { GroupMode, PromptSet } from "../../index.js";
 import { runBatch } from "../batch.js";
@@ -17,7 +18,7 @@ import {
   promptsOption,
   readLabels,
 } from "../options.js";
-import { makeFolder, writeInto } from "../output.js";
+import { writeInto } from "../output.js";
 import { findSources } from "../sources.js";
 import { interruption } from "../terminal.js";
 import { fileLines, heading } from "../text.js";

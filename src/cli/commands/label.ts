@@ -113,6 +113,7 @@ Examples:
 async function run(sources: string[], options: Options): Promise<void> {
   const { labelPictures } = await import("../../label/run.js");
   const { findPictures } = await import("../label-sources.js");
+  if (options.to === "") throw new InputError('--to "": name a folder for the results');
   const to = resolve(options.to);
   if (sources.some((source) => resolve(source) === to)) {
     throw new InputError(`--to ${options.to}: the pictures lie there; name another folder`);

@@ -1,6 +1,7 @@
 // groupvit segment: gives every pixel of the pictures one of the words.
 
 import { Command } from "commander";
+import { makeFolder } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import { type Quality, qualityRefines, qualityShortSide } from "../../evaluate/quality.js";
 import type { SegmentOptions } from "../../index.js";
@@ -19,7 +20,7 @@ import {
   qualityOption,
   requireLabels,
 } from "../options.js";
-import { makeFolder, writeInto } from "../output.js";
+import { writeInto } from "../output.js";
 import { addSegmentOptions, chooseBackground, type SegmentCliOptions } from "../segment-options.js";
 import { findSources } from "../sources.js";
 import { interruption } from "../terminal.js";
