@@ -114,7 +114,9 @@ describe("cut-outs", () => {
   });
 
   it("say what to do where there are none", () => {
-    expect(() => loadCutouts(join(folder, "nowhere"), "train")).toThrow(/holds no cut-outs; groupvit data scenes builds them/);
+    expect(() => loadCutouts(join(folder, "nowhere"), "train")).toThrow(
+      /holds no cut-outs; groupvit data scenes builds them/,
+    );
   });
 
   it("fill what an outline encloses", () => {
