@@ -27,7 +27,7 @@ export function App({ session }: { session: Session }) {
   useEffect(() => session.subscribe(() => setState(session.state)), [session]);
   const [choosing, setChoosing] = useState(false);
   const [dragging, setDragging] = useState(false);
-  const [copied, setCopied] = useState(false);
+  const [copied, setCopied] = useState("");
   const video = useRef<HTMLVideoElement>(null);
   usePageEvents(session, setDragging);
   const { settings, error, loading, picture } = state;
@@ -63,15 +63,14 @@ export function App({ session }: { session: Session }) {
           <button
             type="button"
             onClick={async () => {
-              await navigator.clipboard?.writeText(location.href).catch(() => {});
-              setCopied(true);
-              setTimeout(() => setCopied(false), 2000);
+              setCopied(await copy(session.link));
+              setTimeout(() => setCopied(""), 2000);
             }}
             title="The link holds words and options, never the picture"
-            aria-label={copied ? "Copied" : "Copy link"}
+            aria-label={copied || "Copy link"}
           >
             <Glyph path="M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1m2 4a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1" />
-            <span class="wide-only">{copied ? "Copied" : "Copy link"}</span>
+            <span class="wide-only">{copied || "Copy link"}</span>
           </button>
           <button type="button" onClick={() => setChoosing(true)} aria-haspopup="dialog">
             Model…
@@ -226,12 +225,18 @@ function usePageEvents(session: Session, setDragging: (dragging: boolean) => voi
       depth = Math.max(0, depth + change);
       setDragging(depth > 0);
     };
-    window.addEventListener("dragenter", () => drag(1), { signal });
-    window.addEventListener("dragleave", () => drag(-1), { signal });
-    window.addEventListener("dragover", (event) => event.preventDefault(), { signal });
+    // Text that is dragged into a field is the field's.
+    const brings = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+    window.addEventListener("dragenter", (event) => brings(event) && drag(1), { signal });
+    window.addEventListener("dragleave", (event) => brings(event) && drag(-1), { signal });
+    window.addEventListener("dragover", (event) => brings(event) && event.preventDefault(), {
+      signal,
+    });
+    window.addEventListener("hashchange", () => session.followLink(location.hash), { signal });
     window.addEventListener(
       "drop",
       (event) => {
+        if (!brings(event)) return;
         event.preventDefault();
         depth = 0;
         setDragging(false);
@@ -254,6 +259,8 @@ function usePageEvents(session: Session, setDragging: (dragging: boolean) => voi
       "keydown",
       (event) => {
         if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+        // The field of a dialog has an undo of its own.
+        if (event.target instanceof Element && event.target.closest("dialog")) return;
         const key = event.key.toLowerCase();
         if (key === "z" && !event.shiftKey) session.undo();
         else if (key === "y" || key === "z") session.redo();
@@ -264,6 +271,16 @@ function usePageEvents(session: Session, setDragging: (dragging: boolean) => voi
     );
     return () => stop.abort();
   }, [session, setDragging]);
+}
+
+/** Copies a text, and says how that went. */
+async function copy(text: string): Promise<string> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return "Copied";
+  } catch {
+    return "Not allowed: copy the address above"; // by the browser, or without HTTPS
+  }
 }
 
 function megabytes(bytes: number): string {

@@ -55,8 +55,21 @@ export function explainError(error: unknown, what: "picture" | "model" | "work")
         "Take one of at most 100 megapixels, or save it smaller.",
       );
     }
-    if (/do not decode TIFF/.test(detail)) {
-      return say("Browsers cannot read TIFF", "Save the picture as PNG or JPEG.");
+    const format = /: browsers do not decode (TIFF)|: ([\w ]+) is not supported/.exec(detail);
+    if (format) {
+      return say(
+        `The studio cannot read ${format[1] ?? format[2]} files`,
+        "Save the picture as PNG or JPEG.",
+      );
+    }
+    if (/smaller than one patch/.test(detail)) {
+      return say(
+        "This picture is too narrow",
+        "Take a larger or a less elongated one, or cut it to a squarer shape.",
+      );
+    }
+    if (/0 bytes/.test(detail)) {
+      return say("This file is empty", "Download or save the picture again.");
     }
     if (/damaged|cut short/.test(detail)) {
       return say("This picture is damaged", "Download or save it again.");

@@ -129,22 +129,31 @@ async function overlay({ map, width, height }: Result, colours: Colours, opacity
   return canvas.convertToBlob({ type: "image/png" });
 }
 
+let turn: Promise<unknown> = Promise.resolve();
+
+async function takePicture(source: Blob | ImageBitmap): ReturnType<PaintCalls["picture"]> {
+  const bitmap = source instanceof Blob ? await decode(source) : source;
+  picture?.bitmap.close();
+  const { width, height } = bitmap;
+  picture = { bitmap, width, height };
+  scale = Math.min(1, MAX_SIDE / Math.max(width, height));
+  results.clear();
+  places.clear();
+  const size = display();
+  const shown = await createImageBitmap(bitmap, {
+    resizeWidth: size.width,
+    resizeHeight: size.height,
+    resizeQuality: "high",
+  });
+  return { width, height, bitmap: shown };
+}
+
 const calls: PaintCalls = {
-  async picture(source) {
-    const bitmap = source instanceof Blob ? await decode(source) : source;
-    picture?.bitmap.close();
-    const { width, height } = bitmap;
-    picture = { bitmap, width, height };
-    scale = Math.min(1, MAX_SIDE / Math.max(width, height));
-    results.clear();
-    places.clear();
-    const size = display();
-    const shown = await createImageBitmap(bitmap, {
-      resizeWidth: size.width,
-      resizeHeight: size.height,
-      resizeQuality: "high",
-    });
-    return { width, height, bitmap: shown };
+  picture(source) {
+    // One that takes longer to decode must not come after the next.
+    const own = turn.then(() => takePicture(source));
+    turn = own.catch(() => {});
+    return own;
   },
 
   async mask(side, result, colours) {

@@ -2,6 +2,7 @@
 // Holds the state that the panels show; they never change it themselves.
 
 import {
+  type BrowserLoadOptions,
   type BrowserPicture,
   type Explanation,
   type FileSource,
@@ -49,17 +50,25 @@ export interface Progress {
   readonly total: number;
 }
 
+/** Which numbers the engine computes with. */
+export type Dtype = NonNullable<BrowserLoadOptions["dtype"]>;
+
 export interface State {
   readonly settings: Settings;
   readonly canUndo: boolean;
   readonly canRedo: boolean;
   /** Bytes of the model that is being loaded. */
   readonly loading?: Progress;
+  /** Of the model that is loaded next, and of those after it. */
+  readonly dtype: Dtype;
   readonly model?: Pick<GroupViT, "device" | "threads" | "deviceReason" | "name"> & {
     bytes: number;
+    dtype: Dtype;
   };
   readonly picture?: { name: string; width: number; height: number; bitmap: ImageBitmap };
   readonly encoding: boolean;
+  /** Labelling takes so long that the page says so. */
+  readonly labelling: boolean;
   readonly live: boolean;
   readonly encodeMs?: number;
   readonly relabelMs?: number;
@@ -71,20 +80,35 @@ export interface State {
   readonly error?: Message;
 }
 
+/** How long labelling may take before the page says that it goes on. */
+const SAY_AFTER_MS = 300;
+/** How long labelling goes on that nobody waits for any more: typing shows what it can until then. */
+const GIVE_UP_MS = 1500;
+/** Least time between two addresses: browsers refuse more than about three a second. */
+const LINK_MS = 400;
+
 export class Session {
   private readonly history: History;
   private readonly painter = startPainter();
   private readonly listeners = new Set<() => void>();
   private model?: GroupViT;
   private encoded?: BrowserPicture;
+  /** How that was encoded: only a whole picture has groups. */
+  private encodedMode: Settings["mode"] = "whole";
   private loadingAbort?: AbortController;
   private encodingAbort?: AbortController;
-  private readonly relabel = latest(() => this.relabelNow());
+  private encodingRun?: Promise<void>;
+  private labellingAbort?: AbortController;
+  private readonly labelLatest = latest(() => this.relabelNow());
   private readonly point = latest(() => this.pointNow());
   private wanted?: { layer: Layer; x: number; y: number };
   /** Counts what was pointed at or let go of: a shade that comes back for an older count is dropped. */
   private aim = 0;
+  /** Counts what people asked to see: a picture or a camera that comes later than a newer one is dropped. */
+  private asked = 0;
   private stream?: MediaStream;
+  private linked = Number.NEGATIVE_INFINITY;
+  private linking?: ReturnType<typeof setTimeout>;
   state: State;
 
   constructor(hash: string) {
@@ -93,7 +117,9 @@ export class Session {
       settings: this.history.now,
       canUndo: false,
       canRedo: false,
+      dtype: "fp32",
       encoding: false,
+      labelling: false,
       live: false,
       masks: {},
       explanations: {},
@@ -128,17 +154,41 @@ export class Session {
     this.settle();
   }
 
+  /** The address of the page with what is set now. */
+  get link(): string {
+    const address = new URL(location.href);
+    address.hash = toLink(this.state.settings);
+    return address.href;
+  }
+
+  /** Takes the settings of a link that is opened where the page is open already. */
+  followLink(hash: string): void {
+    const settings = { ...DEFAULTS, ...fromLink(hash) };
+    if (toLink(settings) !== toLink(this.state.settings)) this.change(settings);
+  }
+
   private settle(): void {
     const before = this.state.settings;
     const { now: settings, canUndo, canRedo } = this.history;
     this.set({ settings, canUndo, canRedo });
-    window.history.replaceState(null, "", `#${toLink(settings)}`);
+    this.showLink();
     if (before.mode !== settings.mode && this.source) void this.encode();
     const shown = { ...before, opacity: settings.opacity };
     if (toLink(shown) !== toLink(settings)) {
       this.unpin();
       void this.relabel();
     }
+  }
+
+  private showLink(): void {
+    clearTimeout(this.linking);
+    const wait = this.linked + LINK_MS - performance.now();
+    if (wait > 0) {
+      this.linking = setTimeout(() => this.showLink(), wait);
+      return;
+    }
+    this.linked = performance.now();
+    window.history.replaceState(null, "", this.link);
   }
 
   // The model
@@ -148,11 +198,13 @@ export class Session {
     this.loadingAbort?.abort();
     const abort = new AbortController();
     this.loadingAbort = abort;
-    this.modelSource = source;
-    this.set({ loading: { file: "", loaded: 0, total: 0 } });
+    this.loadingSource = source;
+    const { dtype } = this.state;
+    this.set({ loading: { file: "", loaded: 0, total: 0 }, error: undefined });
     let bytes = 0;
     try {
       const model = await GroupViT.load(source, {
+        dtype,
         signal: abort.signal,
         onProgress: (progress) => {
           bytes = progress.total;
@@ -160,21 +212,31 @@ export class Session {
         },
       });
       if (abort.signal.aborted) return void model.release();
-      await this.model?.release();
+      // What the model before still computes is given up first: its end is no error.
+      this.encodingAbort?.abort();
+      const before = this.model;
       this.model = model;
+      this.modelSource = source;
       this.encoded = undefined;
+      void before?.release();
       const { device, threads, deviceReason } = model;
       const name = typeof source === "object" ? "your files" : model.name;
-      this.set({ model: { device, threads, deviceReason, name, bytes } });
-      if (this.source) await this.encode();
+      this.set({ model: { device, threads, deviceReason, name, bytes, dtype } });
+      if (this.source && !this.state.live) await this.encode();
     } catch (error) {
       if (!abort.signal.aborted) this.fail(error, "model");
     } finally {
       if (this.loadingAbort === abort) {
         this.loadingAbort = undefined;
-        this.set({ loading: undefined });
+        this.set({ loading: undefined, dtype: this.state.model?.dtype ?? dtype });
       }
     }
+  }
+
+  /** Loads the model again, with other numbers. */
+  async chooseDtype(dtype: Dtype): Promise<void> {
+    this.set({ dtype });
+    await this.loadModel(this.loadingAbort ? this.loadingSource : this.modelSource);
   }
 
   abort(): void {
@@ -187,22 +249,26 @@ export class Session {
 
   private source?: { file: Blob; name: string };
   private modelSource?: string | FileSource;
+  private loadingSource?: string | FileSource;
 
   async openSample(sample: Sample): Promise<void> {
+    const asked = ++this.asked;
     try {
       const file = await sampleFile(sample);
+      if (asked !== this.asked) return;
       await this.open(
         file,
         sample.name,
         labelsOf(this.state.settings.words).length > 0 ? undefined : sample.words,
       );
     } catch (error) {
-      this.fail(error, "picture");
+      if (asked === this.asked) this.fail(error, "picture");
     }
   }
 
   /** Takes a picture; `words` are set where nobody typed any. */
   async open(file: Blob, name: string, words?: string): Promise<void> {
+    this.asked++;
     this.stopLive();
     this.set({ error: undefined });
     try {
@@ -229,7 +295,12 @@ export class Session {
     }
   }
 
-  private async encode(): Promise<void> {
+  private encode(): Promise<void> {
+    this.encodingRun = this.encodeNow();
+    return this.encodingRun;
+  }
+
+  private async encodeNow(): Promise<void> {
     this.encodingAbort?.abort();
     if (!this.model || !this.source) return;
     const abort = new AbortController();
@@ -242,10 +313,14 @@ export class Session {
       if (abort.signal.aborted) return encoded.release();
       this.encoded?.release();
       this.encoded = encoded;
-      this.set({ encodeMs: performance.now() - start, groups: undefined });
+      this.encodedMode = mode;
+      this.set({ encodeMs: performance.now() - start, groups: undefined, encoding: false });
       await this.relabel();
     } catch (error) {
-      if (!abort.signal.aborted) this.fail(error, "picture");
+      if (abort.signal.aborted) return;
+      // What is shown is of the model before, and not to be saved as this one's.
+      if (!this.encoded) this.set({ masks: {}, explanations: {}, groups: undefined });
+      this.fail(error, "picture");
     } finally {
       if (this.encodingAbort === abort) {
         this.encodingAbort = undefined;
@@ -256,10 +331,20 @@ export class Session {
 
   // Words
 
+  private relabel(): Promise<void> {
+    const before = this.labellingAbort;
+    if (before) setTimeout(() => before.abort(), GIVE_UP_MS);
+    return this.labelLatest();
+  }
+
   private async relabelNow(): Promise<void> {
     const { encoded } = this;
     const { settings } = this.state;
     if (!encoded) return;
+    const abort = new AbortController();
+    this.labellingAbort = abort;
+    const { signal } = abort;
+    const saying = setTimeout(() => this.set({ labelling: true }), SAY_AFTER_MS);
     try {
       const masks: State["masks"] = {};
       let relabelMs = 0;
@@ -267,20 +352,29 @@ export class Session {
         const labels = labelsOf(side === "a" ? settings.words : settings.other);
         if (labels.length === 0) continue;
         const start = performance.now();
-        const result = await encoded.segment(labels, segmentOptions(settings, labels));
+        const result = await encoded.segment(labels, {
+          ...segmentOptions(settings, labels),
+          signal,
+        });
         relabelMs += performance.now() - start;
         const { scores, areas, background } = result;
         const colours = wordColours(labels.length, background);
         const painted = await this.painter.mask(side, result, colours);
         masks[side] = { ...painted, labels, background, scores, areas };
       }
-      const needsGroups = settings.view !== "words" && !this.state.groups;
+      const whole = this.encodedMode === "whole";
+      const needsGroups = settings.view !== "words" && whole && !this.state.groups;
       const groups = needsGroups ? await this.paintGroups(encoded) : this.state.groups;
       if (this.encoded !== encoded) return;
       this.set({ masks, groups, explanations: {}, relabelMs });
       this.explainSoon();
     } catch (error) {
-      this.fail(error, "work");
+      // Another picture, model or vocabulary has come meanwhile, and is labelled next.
+      if (this.encoded === encoded && !signal.aborted) this.fail(error, "work");
+    } finally {
+      clearTimeout(saying);
+      this.labellingAbort = undefined;
+      if (this.state.labelling) this.set({ labelling: false });
     }
   }
 
@@ -310,7 +404,7 @@ export class Session {
       this.set({ explanations });
       if (this.wanted) void this.point();
     } catch (error) {
-      this.fail(error, "work");
+      if (this.encoded === encoded) this.fail(error, "work");
     }
   }
 
@@ -389,25 +483,30 @@ export class Session {
   // The camera
 
   async startLive(video: HTMLVideoElement): Promise<void> {
+    const asked = ++this.asked;
     this.set({ error: undefined });
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({
+      const stream = await navigator.mediaDevices.getUserMedia({
         video: { facingMode: "environment", width: { ideal: 960 } },
       });
-      video.srcObject = this.stream;
+      if (asked !== this.asked) return stop(stream);
+      this.stream = stream;
+      video.srcObject = stream;
       await video.play();
+      if (asked !== this.asked) return;
       this.aim++;
       this.set({ live: true, pointed: undefined, pinned: false, explanations: {} });
-      await this.runLive(video);
+      await this.runLive(video, stream);
     } catch (error) {
+      if (asked !== this.asked) return;
       this.stopLive();
       this.fail(error, "work");
     }
   }
 
   /** Encodes frame after frame: the next is taken when the last is done, so none waits. */
-  private async runLive(video: HTMLVideoElement): Promise<void> {
-    while (this.state.live && this.stream) {
+  private async runLive(video: HTMLVideoElement, stream: MediaStream): Promise<void> {
+    while (this.stream === stream) {
       const { model } = this;
       if (!model || video.videoWidth === 0) {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -415,11 +514,25 @@ export class Session {
       }
       const start = performance.now();
       const frame = await createImageBitmap(video);
-      const encoded = await model.encode(frame);
-      if (!this.state.live) return encoded.release();
+      let encoded: BrowserPicture;
+      try {
+        encoded = await model.encode(frame);
+      } catch (error) {
+        if (this.model !== model) continue; // another one has come meanwhile
+        throw error;
+      }
+      if (this.stream !== stream || this.model !== model) {
+        encoded.release();
+        continue;
+      }
       const shown = await this.painter.picture(frame);
+      if (this.stream !== stream || this.model !== model) {
+        encoded.release();
+        continue;
+      }
       this.encoded?.release();
       this.encoded = encoded;
+      this.encodedMode = "whole";
       this.set({ picture: { name: "camera", ...shown }, groups: undefined });
       await this.relabel();
       this.set({ encodeMs: performance.now() - start });
@@ -440,7 +553,7 @@ export class Session {
   }
 
   private stopLive(): void {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    if (this.stream) stop(this.stream);
     this.stream = undefined;
     if (this.state.live) this.set({ live: false });
   }
@@ -448,7 +561,9 @@ export class Session {
   // Files
 
   async save(side: Side, format: Format): Promise<{ blob: Blob; name: string } | undefined> {
-    await this.relabel(); // what was typed last is saved, not what was painted last
+    // What is set now is saved, not what was painted last.
+    while (this.encodingAbort) await this.encodingRun;
+    await this.labelLatest();
     const mask = this.state.masks[side];
     const { picture, settings } = this.state;
     if (!mask || !picture) return undefined;
@@ -471,11 +586,16 @@ export class Session {
     this.source = undefined;
     this.encoded = undefined;
     void this.loadModel(this.modelSource);
+    this.set({ error: message });
   }
 
   dismiss(): void {
     this.set({ error: undefined });
   }
+}
+
+function stop(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 /** Runs one at a time; calls meanwhile become one more run at the end, with what is wanted then. */
@@ -485,11 +605,14 @@ function latest(work: () => Promise<void>): () => Promise<void> {
   return () => {
     again = true;
     running ??= (async () => {
-      while (again) {
-        again = false;
-        await work();
+      try {
+        while (again) {
+          again = false;
+          await work();
+        }
+      } finally {
+        running = undefined;
       }
-      running = undefined;
     })();
     return running;
   };

@@ -40,6 +40,9 @@ export const DEFAULTS: Settings = {
 
 /** Longest text that a link may bring. */
 const MAX_TEXT = 4000;
+/** What XML cannot hold, and with it no SVG that is exported; no keyboard has it, but links do. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those are meant
+const UNPRINTABLE = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\p{Surrogate}/gu;
 /** Longest label that `parseLabels` takes. */
 const MAX_LABEL = 1000;
 
@@ -50,7 +53,7 @@ const MAX_LABEL = 1000;
 export function labelsOf(text: string): string[] {
   const separator = text.includes(";") ? ";" : ",";
   const seen = new Map<string, string>();
-  for (const part of text.slice(0, MAX_TEXT).replaceAll("\0", "").split(separator)) {
+  for (const part of text.slice(0, MAX_TEXT).replace(UNPRINTABLE, "").split(separator)) {
     const synonyms = part.split(",").map((word) => word.replace(/\s+/g, " ").trim());
     const label = synonyms
       .filter((word) => word !== "")
@@ -115,6 +118,7 @@ export function fromLink(hash: string): Partial<Settings> {
   found.background = oneOf(fields.get("background"), ["none", "threshold", "words"]);
   found.prompts = oneOf(fields.get("prompts"), ["simple", "subset", "full"]);
   found.mode = oneOf(fields.get("mode"), ["whole", "slide"]);
+  if (found.mode === "slide") found.view = undefined; // windows have no groups to show
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
 

@@ -3,12 +3,17 @@
 import type { State } from "./session.js";
 
 export function StatusLine({ state }: { state: State }) {
-  const { model, picture, encodeMs, relabelMs, encoding, live } = state;
+  const { model, picture, encodeMs, relabelMs, encoding, labelling, live } = state;
   const parts = [
-    model && `${model.name}${model.bytes > 0 ? `, ${(model.bytes / 1e6).toFixed(1)} MB` : ""}`,
+    model &&
+      `${model.name}, ${model.dtype}${model.bytes > 0 ? `, ${(model.bytes / 1e6).toFixed(1)} MB` : ""}`,
     picture && `${picture.width} × ${picture.height}`,
-    encodeMs !== undefined && `encoded in ${Math.round(encodeMs)} ms`,
-    relabelMs !== undefined && relabelMs > 0 && `labelled in ${Math.round(relabelMs)} ms`,
+    encoding
+      ? "encoding the picture …"
+      : encodeMs !== undefined && `encoded in ${Math.round(encodeMs)} ms`,
+    labelling
+      ? "reading the words …"
+      : relabelMs !== undefined && relabelMs > 0 && `labelled in ${Math.round(relabelMs)} ms`,
     live && encodeMs !== undefined && `${(1000 / encodeMs).toFixed(1)} pictures a second`,
   ].filter(Boolean);
   return (

@@ -69,6 +69,8 @@ export interface OpenOptions {
   dark?: boolean;
   /** A script that the model's worker runs first. */
   worker?: string;
+  /** A script that the painter's worker runs first. */
+  painter?: string;
   /** Whether the page has the headers with which it may use threads. Default true. */
   isolated?: boolean;
 }
@@ -90,7 +92,7 @@ export async function open(
   options: OpenOptions = {},
   model?: (route: Route) => Promise<void>,
 ): Promise<Page> {
-  const { hash = "", width = 1400, dark = false, worker, isolated = true } = options;
+  const { hash = "", width = 1400, dark = false, worker, painter, isolated = true } = options;
   const page = await browser.newPage({
     viewport: { width, height: width < 500 ? 780 : 900 },
     colorScheme: dark ? "dark" : "light",
@@ -102,10 +104,14 @@ export async function open(
   });
   page.setDefaultTimeout(PATIENCE);
   if (model) await page.context().route("**/models/scenes/*", model);
-  if (worker) {
-    await page.context().route("**/groupvit-worker.js", async (route) => {
+  for (const [path, first] of [
+    ["**/groupvit-worker.js", worker],
+    ["**/paint.worker-*.js", painter],
+  ] as const) {
+    if (first === undefined) continue;
+    await page.context().route(path, async (route) => {
       const response = await route.fetch();
-      await route.fulfill({ response, body: `${worker}\n${await response.text()}` });
+      await route.fulfill({ response, body: `${first}\n${await response.text()}` });
     });
   }
   if (!isolated) {

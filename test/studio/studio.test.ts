@@ -84,7 +84,7 @@ describe("the studio", () => {
     await page.locator(".chip", { hasText: "lake" }).waitFor();
     expect(await page.locator(".chip .name").allInnerTexts()).toEqual(["forest", "lake"]);
     expect(await encoded()).toBe(before);
-    expect(await page.evaluate(() => location.hash)).toBe("#words=forest%2C+lake");
+    await expect.poll(() => page.evaluate(() => location.hash)).toBe("#words=forest%2C+lake");
     // On a slow machine the pauses between keys make several steps of them.
     const typed = page.locator("#words-a");
     const walk = async (keys: string, until: RegExp) => {
@@ -109,7 +109,82 @@ describe("the studio", () => {
     expect(await linked.locator("#words-a").inputValue()).toBe("sea, boat");
     expect(await linked.getByRole("radio", { name: "First groups" }).isChecked()).toBe(true);
     expect(await linked.getByLabel("Threshold").inputValue()).toBe("0.25");
+
+    // The same tab opens another link: the page is not loaded again.
+    await linked.evaluate(() => {
+      location.hash = "#words=lake&opacity=0.9";
+    });
+    await expect.poll(() => linked.locator(".chip .name").allInnerTexts()).toEqual(["lake"]);
+    expect(await linked.getByRole("radio", { name: "First groups" }).isChecked()).toBe(false);
+    await linked.getByRole("button", { name: "Undo" }).click();
+    await linked.locator(".chip", { hasText: "boat" }).waitFor();
     await linked.close();
+  }, 600_000);
+
+  it("goes on where the browser refuses many addresses, and copies the last one or says that it may not", async () => {
+    const page = await openWithModel(studio, model);
+    // As Safari does: more than 100 in 30 seconds are an error.
+    await page.evaluate(() => {
+      const { replaceState } = history;
+      let calls = 0;
+      history.replaceState = (...args) => {
+        if (++calls > 100) throw new DOMException("too many", "SecurityError");
+        replaceState.apply(history, args);
+      };
+    });
+    const slider = page.getByLabel("Opacity of the mask");
+    await slider.evaluate(async (element) => {
+      const field = element as HTMLInputElement;
+      for (let i = 0; i <= 150; i++) {
+        field.value = i === 150 ? "0.35" : String((i % 20) / 20);
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        await new Promise((done) => setTimeout(done, 2));
+      }
+    });
+    const clipboard = (write: string) =>
+      page.evaluate(`navigator.clipboard.writeText = async (text) => { ${write} }`);
+    await clipboard("globalThis.copied = text;");
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    expect(await page.evaluate("copied")).toMatch(/#.*opacity=0\.35$/);
+    await expect.poll(() => page.evaluate(() => location.hash)).toMatch(/opacity=0\.35$/);
+    await clipboard('throw new DOMException("no", "NotAllowedError");');
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.getByRole("button", { name: "Not allowed" }).waitFor();
+    await page.close();
+  }, 600_000);
+
+  it("leaves text that is dragged to fields, and undo in the dialog to its own", async () => {
+    const page = await openWithModel(studio, model);
+    const taken = (kind: "text" | "file") =>
+      page.locator("#words-a").evaluate((field, kind) => {
+        const data = new DataTransfer();
+        if (kind === "text") data.setData("text/plain", "lake");
+        else data.items.add(new File(["x"], "x.png"));
+        const init = { bubbles: true, cancelable: true, dataTransfer: data };
+        return !field.dispatchEvent(new DragEvent("dragover", init));
+      }, kind);
+    expect([await taken("text"), await taken("file")]).toEqual([false, true]);
+    const words = await page.locator("#words-a").inputValue();
+    await page.locator("#words-a").fill("lake");
+    await page.getByRole("button", { name: "Model…" }).click();
+    await page.getByLabel("From the Hugging Face Hub").press("Control+z");
+    expect(await page.locator("#words-a").inputValue()).toBe("lake");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+z");
+    await expect.poll(() => page.locator("#words-a").inputValue()).toBe(words);
+    await page.close();
+  }, 600_000);
+
+  it("opens links that ask for what cannot be", async () => {
+    const hash = "#words=tree%01,%3Cb%3E%26%FF&view=first&mode=slide&__proto__=1&topK=0";
+    const page = await open(studio, { hash });
+    await atRest(page);
+    expect(await page.getByRole("alert").count()).toBe(0);
+    expect(await page.locator(".chip .name").allInnerTexts()).toEqual(["tree", "<b>&\ufffd"]);
+    const svg = (await exported(page, "SVG")).bytes.toString();
+    expect(svg).toMatch(/<title>(tree|&lt;b&gt;&amp;\ufffd)<\/title>/);
+    await page.close();
   }, 600_000);
 
   it("says why a place carries its word, to the mouse and to the arrow keys", async () => {
@@ -264,6 +339,23 @@ describe("the studio", () => {
     };
     await openPicture(page, "notes.txt", Buffer.from("no picture at all"));
     await fails(/not a picture/);
+    await openPicture(page, "empty.jpg", Buffer.alloc(0));
+    await fails(/empty/);
+    await openPicture(
+      page,
+      "drawing.svg",
+      Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    );
+    await fails(/cannot read SVG files/);
+    await openPicture(
+      page,
+      "phone.heic",
+      Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1"),
+    );
+    await fails(/cannot read HEIC files/);
+    const narrow = { width: 2000, height: 2, channels: 3, background: "red" } as const;
+    await openPicture(page, "line.png", await sharp({ create: narrow }).png().toBuffer());
+    await fails(/too narrow/);
     await openPicture(page, "cut.jpg", readFileSync(sample).subarray(0, 9000));
     await fails(/damaged/);
     // A PNG whose header promises 200,000 x 200,000 pixels.
