@@ -13,13 +13,18 @@ export async function takeFiles(
   const files = dropped ? Array.from(given.files) : given;
   const folder =
     dropped && Array.from(given.items).some((item) => item.webkitGetAsEntry()?.isDirectory);
-  if (folder || files.some(({ name }) => WEIGHTS.test(name))) {
-    // Not later: what was dropped is forgotten as soon as something is waited for.
-    const found = modelFiles(given);
-    try {
-      await session.loadModel(await found);
-    } catch (error) {
-      session.fail(error, "model");
-    }
-  } else if (files[0]) await session.open(files[0], files[0].name || "pasted.png");
+  if (folder || files.some(({ name }) => WEIGHTS.test(name))) await takeModel(session, given);
+  else if (files[0]) await session.open(files[0], files[0].name || "pasted.png");
+}
+
+/** Takes the files of a model, or says what is missing. */
+export async function takeModel(
+  session: Session,
+  given: DataTransfer | readonly File[],
+): Promise<void> {
+  try {
+    await session.loadModel(await modelFiles(given));
+  } catch (error) {
+    session.fail(error, "model");
+  }
 }

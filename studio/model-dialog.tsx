@@ -1,9 +1,21 @@
 // Which model: the bundled one, one from the Hub, or files of your own.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { takeFiles } from "./files.js";
+import { Choice } from "./choice.js";
+import { takeModel } from "./files.js";
 import { CROSS, Glyph } from "./glyph.js";
-import type { Session, State } from "./session.js";
+import type { Dtype, Session, State } from "./session.js";
+
+const DTYPES: readonly (readonly [Dtype, string])[] = [
+  ["fp32", "fp32"],
+  ["fp16", "fp16"],
+  ["int8", "int8"],
+];
+
+/** An id in its parts; whoever copies the address of a model's page gives the id, too. */
+const HUB_ID = "[\\w.\\-]+/[\\w.\\-]+";
+const hubId = (typed: string) =>
+  typed.trim().replace(/^(?:https:\/\/)?(?:huggingface\.co|hf\.co)\/+([^/]+\/[^/?#]+).*$/, "$1");
 
 interface Props {
   session: Session;
@@ -19,8 +31,9 @@ export function ModelDialog({ session, state, open, close }: Props) {
     if (open) dialog.current?.showModal();
     else dialog.current?.close();
   }, [open]);
-  const pick = (files: FileList | null) => {
-    if (files?.length) void takeFiles(session, [...files]);
+  const pick = (input: HTMLInputElement) => {
+    if (input.files?.length) void takeModel(session, [...input.files]);
+    input.value = ""; // the same files can be picked again
     close();
   };
   return (
@@ -31,7 +44,11 @@ export function ModelDialog({ session, state, open, close }: Props) {
           <Glyph path={CROSS} />
         </button>
       </div>
-      <p class="hint">Now: {state.model?.name ?? "none"}</p>
+      <p class="hint" role="status">
+        {state.loading
+          ? "Loading …"
+          : `Now: ${state.model ? `${state.model.name}, ${state.model.dtype}` : "none"}`}
+      </p>
       <button
         type="button"
         class="row"
@@ -46,8 +63,7 @@ export function ModelDialog({ session, state, open, close }: Props) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (id.trim() === "") return;
-          void session.loadModel(id.trim());
+          void session.loadModel(id);
           close();
         }}
       >
@@ -57,10 +73,19 @@ export function ModelDialog({ session, state, open, close }: Props) {
             id="hub"
             type="text"
             value={id}
+            required
+            pattern={HUB_ID}
+            title="A model's id: its owner, a slash, its name"
             placeholder="nvidia/groupvit-gcc-yfcc"
             spellcheck={false}
             autocapitalize="off"
-            onInput={(event) => setId(event.currentTarget.value)}
+            onInput={(event) => {
+              const field = event.currentTarget;
+              const typed = hubId(field.value);
+              // Also where the state has it already and nothing is rendered.
+              if (typed !== field.value) field.value = typed;
+              setId(typed);
+            }}
           />
           <button type="submit" class="primary">
             Load
@@ -77,7 +102,7 @@ export function ModelDialog({ session, state, open, close }: Props) {
             type="file"
             multiple
             class="visually-hidden"
-            onChange={(event) => pick(event.currentTarget.files)}
+            onChange={(event) => pick(event.currentTarget)}
           />
         </label>
         <label class="button">
@@ -89,12 +114,27 @@ export function ModelDialog({ session, state, open, close }: Props) {
             ref={(input) => {
               input?.setAttribute("webkitdirectory", "");
             }}
-            onChange={(event) => pick(event.currentTarget.files)}
+            onChange={(event) => pick(event.currentTarget)}
           />
         </label>
         <span class="hint">
           A model's config.json and weights. Dropping them on the page works, too.
         </span>
+      </div>
+      <div class="numbers">
+        <span aria-hidden="true">Numbers of the weights</span>
+        <Choice
+          legend="Numbers of the weights"
+          name="dtype"
+          choices={DTYPES}
+          value={state.dtype}
+          choose={(dtype) => void session.chooseDtype(dtype)}
+          wide
+        />
+        <p class="hint">
+          fp32 is as trained, fp16 nearly so; int8 needs the least memory and changes masks more.
+          Choosing loads the model again.
+        </p>
       </div>
     </dialog>
   );
