@@ -61,12 +61,18 @@ export function publicAddress(address: string): string {
 }
 
 function checkAddress(address: string): void {
-  const protocol = URL.canParse(address) ? new URL(address).protocol : "";
-  if (protocol === "redis:" || protocol === "rediss:") return;
+  const { protocol, pathname } = URL.canParse(address) ? new URL(address) : new URL("none:");
   // Not the text itself: it may hold a password.
-  throw new InputError(
-    "--queue: no address of Redis; write redis://host:6379 or rediss://host:6379",
-  );
+  if (protocol !== "redis:" && protocol !== "rediss:") {
+    throw new InputError(
+      "--queue: no address of Redis; write redis://host:6379 or rediss://host:6379",
+    );
+  }
+  if (!/^\/?\d*$/.test(pathname)) {
+    throw new InputError(
+      `--queue ${publicAddress(address)}: after the host stands a database's number, as in redis://host:6379/1`,
+    );
+  }
 }
 
 /** Connections that try again by themselves once the first has succeeded. */
@@ -84,8 +90,12 @@ async function connect(address: string, modules: Modules): Promise<() => Redis> 
     reason = error;
   });
   try {
-    await first.connect();
-    await first.ping();
+    // A database that is not there would silently be number 0.
+    const answers = first.connect().then(() => first.select(first.options.db ?? 0));
+    const late = sleep(CONNECT_MS, undefined, { ref: false }).then(() => {
+      throw new Error(`no answer in ${CONNECT_MS / 1000} s`);
+    });
+    await Promise.race([answers, late]);
   } catch (error) {
     const cause = reason ?? (error as Error);
     const why = (cause as NodeJS.ErrnoException).code ?? cause.message.split("\n")[0];
@@ -165,12 +175,12 @@ export async function queueEngine(
     );
   };
 
-  /** Jobs are lost where Redis forgets (no append-only file): they are given again. */
-  const checkJob = async (task: LabelTask, results: Results) => {
+  /** Whether the job of a task is lost, as all are where Redis forgets (no append-only file). */
+  const isLost = async (task: LabelTask, results: Results): Promise<boolean> => {
     const job = await queue.getJob(jobId(task));
-    if (await results.isFinished(task.chunk.key)) return;
-    if (!job) await enqueue([task]);
-    else if (await job.isFailed()) throwFailure(job);
+    if (await results.isFinished(task.chunk.key)) return false;
+    if (job && (await job.isFailed())) throwFailure(job);
+    return !job;
   };
 
   return {
@@ -181,26 +191,32 @@ export async function queueEngine(
         await sleep(POLL_MS, undefined, { signal });
         const count = await queue.getWorkersCount();
         workers = count === 0 ? "no worker yet: start groupvit worker" : `${count} workers`;
+        if (await queue.isPaused()) workers = "paused; groupvit queue resume goes on";
       };
       try {
         // What failed before would not be given again. Others that wait for theirs give them again.
         await queue.clean(0, 0, "failed");
-        let batch: LabelTask[] = [];
-        const give = async () => {
-          await enqueue(batch);
-          batch = [];
-          while ((await queue.count()) > MAX_WAITING) await wait();
-          signal.throwIfAborted();
+        const giveAll = async () => {
+          let batch: LabelTask[] = [];
+          const give = async () => {
+            await enqueue(batch);
+            batch = [];
+            while ((await queue.count()) > MAX_WAITING) await wait();
+            signal.throwIfAborted();
+          };
+          for await (const task of tasks()) {
+            results ??= new Results(layout(task.to).results);
+            if (await results.isFinished(task.chunk.key)) continue;
+            batch.push(task);
+            if (batch.length === BATCH) await give();
+          }
+          await give();
         };
-        for await (const task of tasks()) {
-          results ??= new Results(layout(task.to).results);
-          batch.push(task);
-          if (batch.length === BATCH) await give();
-        }
-        await give();
+        await giveAll();
         for await (const task of tasks()) {
           for (let looks = 0; !(await results!.isFinished(task.chunk.key)); looks++) {
-            if (looks % 8 === 0) await checkJob(task, results!);
+            // With it went the others.
+            if (looks % 8 === 0 && (await isLost(task, results!))) await giveAll();
             await wait();
           }
           onDone(task);

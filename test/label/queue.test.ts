@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -116,6 +117,10 @@ test("a queue is paused, resumed and asked; what it holds are references", async
   await until(async () => (await status()).waiting === chunks.length);
   const { queue: opened, close } = await openQueue(redis.address, () => {});
   const [job] = await opened.getJobs(["wait"], 0, 0);
+  // What Redis forgets is given again as a whole, not one by one as it is missed.
+  await opened.drain();
+  await until(async () => (await opened.count()) > 0);
+  expect(await opened.count()).toBe(chunks.length);
   await close();
   const [picture] = job!.data.chunk.pictures;
   const stamp = expect.stringMatching(/^\d+-\d+$/);
@@ -166,4 +171,22 @@ test("an address without Redis, or a wrong password, is told without the passwor
       expect(stderr).not.toContain("wrong-word");
     }
   }
+});
+
+test("a database that is not there, and a server that does not answer, are told", async () => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const deaf = (silent.address() as AddressInfo).port;
+  for (const [address, reason] of [
+    // Otherwise the queue of database 0 would be taken.
+    [`${redis.address}/99`, /\/99: Redis cannot be reached \(ERR DB index is out of range/],
+    [`${redis.address}/main`, /\/main: after the host stands a database's number/],
+    [`redis://:wrong-word@127.0.0.1:${deaf}`, /cannot be reached \(no answer in 5 s\)/],
+  ] as const) {
+    const { code, stderr } = await groupvit(["worker", "--queue", address], { cwd: folder });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(reason);
+    expect(stderr).not.toMatch(new RegExp(`wrong-word|${PASSWORD}`));
+  }
+  silent.close();
 });
