@@ -99,7 +99,9 @@ async function* file(path: string, name: string): AsyncGenerator<FoundPicture> {
   // A link may lead nowhere: that is told when its turn comes.
   const entry = await stat(path).catch(() => undefined);
   const stamp = stampOf(entry);
-  if (/\.tar$/i.test(path)) yield* orBroken(shard(path, name, stamp), path, name);
+  // A pipe would be waited for without end.
+  if (entry && !entry.isFile()) yield broken(name, path, "no file (a pipe, device or folder)");
+  else if (/\.tar$/i.test(path)) yield* orBroken(shard(path, name, stamp), path, name);
   else if (/\.parquet$/i.test(path)) yield* orBroken(parquet(path, name, stamp), path, name);
   else yield { path: name, place: { path, stamp } };
 }

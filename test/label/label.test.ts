@@ -171,10 +171,11 @@ test("broken shards, tables and rows are set aside with their reason, and the re
   await writeFile(at("torn/e-not.parquet"), "PAR1 no table PAR1");
   await writeFile(at("torn/f-last.png"), bytes);
   await symlink(at("nowhere.png"), at("torn/g-link.png"));
+  execFileSync("mkfifo", [at("torn/h-pipe.png")]);
   const run = await label("torn-to", ["torn"], "--format", "coco");
   expect(run.code).toBe(2);
   // Two of the whole shard, one before each of two faults, and the file after them all.
-  expect(json<Summary>(run)).toMatchObject({ pictures: 10, labelled: 5, setAside: 5 });
+  expect(json<Summary>(run)).toMatchObject({ pictures: 11, labelled: 5, setAside: 6 });
   const aside = JSON.parse(await readFile(at("torn-to/set-aside.json"), "utf8"));
   const reasons = [
     /torn\/b-cut\.tar: the archive ends within a file at byte/,
@@ -182,6 +183,7 @@ test("broken shards, tables and rows are set aside with their reason, and the re
     /torn\/d-huge\.tar: the archive ends within a file at byte/,
     /torn\/e-not\.parquet: it is no readable Parquet file/,
     /torn\/g-link\.png: no such file/,
+    /torn\/h-pipe\.png: no file \(a pipe, device or folder\)/,
   ];
   for (const [i, reason] of reasons.entries()) {
     expect(aside[i].error).toMatch(reason);
@@ -189,7 +191,7 @@ test("broken shards, tables and rows are set aside with their reason, and the re
   }
   await writeFile(at("torn/b-cut.tar"), good);
   const mended = json<Summary>(await label("torn-to", ["torn"], "--format", "coco"));
-  expect(mended).toMatchObject({ labelled: 6, setAside: 4 });
+  expect(mended).toMatchObject({ labelled: 6, setAside: 5 });
   // Shards as a shell finds them: one without pictures does not end the others.
   await writeFile(at("empty.tar"), tarEnd());
   const named = await label("torn-named", ["empty.tar", "torn/a-whole.tar"]);
