@@ -45,8 +45,11 @@ export interface SceneOptions {
    * any noun, small, overlapping, distorted and recoloured.
    */
   readonly difficulty: number;
-  /** Objects keep their own colours and stand upright, the picture stays clean: for evaluation. */
-  readonly faithful?: boolean;
+  /**
+   * Share of the scenes whose objects are distorted and recoloured and whose picture is degraded, 0 to 1;
+   * `difficulty` where it is left out. 0 (for evaluation) keeps objects upright and in their own colours.
+   */
+  readonly distorted?: number;
 }
 
 /** Cut-outs of one noun and one pixel kind, by collection. */
@@ -235,7 +238,7 @@ function drawObject(
   x: number,
   y: number,
   extent: number,
-  { difficulty, faithful }: Required<SceneOptions>,
+  { difficulty, faithful }: { difficulty: number; faithful: boolean },
   owner: number,
 ): Drawn {
   const { size } = canvas;
@@ -437,19 +440,22 @@ function canvasOf(size: number): Canvas {
  * @throws InputError for a size or difficulty out of range, or a catalogue without any of the 158
  */
 export function composeScene(random: Random, catalogue: Catalogue, options: SceneOptions): Scene {
-  const { size, difficulty } = options;
-  const faithful = options.faithful === true || random.uniform() >= difficulty;
+  const { size, difficulty, distorted = difficulty } = options;
   if (!Number.isInteger(size) || size < 32 || size > 512) {
     throw new InputError(`scene size ${size} must be a whole number from 32 to 512`);
   }
   if (!(difficulty >= 0 && difficulty <= 1)) {
     throw new InputError(`scene difficulty ${difficulty} must lie between 0 and 1`);
   }
+  if (!(distorted >= 0 && distorted <= 1)) {
+    throw new InputError(`share of distorted scenes ${distorted} must lie between 0 and 1`);
+  }
   if (catalogue.known.length === 0) {
     throw new InputError(
       "scene catalogue has no cut-out of a known class; build the cut-outs again",
     );
   }
+  const faithful = options.distorted === 0 || random.uniform() >= distorted;
   const canvas = canvasOf(size);
   const background = paintBackground(random, canvas, catalogue.backgrounds, difficulty);
   if (random.uniform() < 0.4 * difficulty) clutter(random, canvas, 1 + random.integer(4));
@@ -501,7 +507,7 @@ export function composeScene(random: Random, catalogue: Catalogue, options: Scen
         best[0],
         best[1],
         extent,
-        { size, difficulty, faithful },
+        { difficulty, faithful },
         n + 1,
       ),
     );

@@ -141,7 +141,7 @@ export async function writeEvaluation(
           size,
           // From one object before a plain ground to four before a busy one.
           difficulty: index / Math.max(1, scenes - 1),
-          faithful: true,
+          distorted: 0,
         });
         const name = `${tier}_${String(index).padStart(4, "0")}`;
         const map = scene.mask.map((value) => valueOfClass[value]!);

@@ -184,6 +184,9 @@ describe("scenes", () => {
   it("reject sizes and difficulties out of range, and empty catalogues", () => {
     expect(() => sceneAt(1, 0, catalogue, { size: 16, difficulty: 0 })).toThrow(/scene size 16/);
     expect(() => sceneAt(1, 0, catalogue, { size: 64, difficulty: 2 })).toThrow(/difficulty 2/);
+    expect(() => sceneAt(1, 0, catalogue, { size: 64, difficulty: 0, distorted: 1.5 })).toThrow(
+      /distorted scenes 1.5 must lie between 0 and 1/,
+    );
     const empty = makeCatalogue({ entries: [], chunks: [] });
     expect(() => sceneAt(1, 0, empty, { size: 64, difficulty: 0 })).toThrow(/no cut-out/);
   });
@@ -226,10 +229,30 @@ describe("scenes", () => {
       chunks: train.chunks,
     });
     for (let index = 0; index < 60; index++) {
-      const scene = sceneAt("colour", index, apple, { size: 64, difficulty: 0, faithful: true });
+      const scene = sceneAt("colour", index, apple, { size: 64, difficulty: 0, distorted: 0 });
       expect(scene.objects[0]!.colour).toBe("red");
       expect(scene.caption).not.toMatch(/(blue|green|yellow|black|white) apple/);
     }
+  });
+
+  it("distort as many scenes as asked for, whatever their difficulty", () => {
+    const apple = makeCatalogue({
+      entries: train.entries.filter(({ noun }) => noun === "apple"),
+      chunks: train.chunks,
+    });
+    // The apple is a red disc: recoloured, it is often of another colour.
+    const red = (distorted: number) => {
+      let count = 0;
+      for (let index = 0; index < 100; index++) {
+        const scene = sceneAt("distort", index, apple, { size: 64, difficulty: 0, distorted });
+        count += scene.objects[0]!.colour === "red" ? 1 : 0;
+      }
+      return count;
+    };
+    const [none, half, all] = [red(0), red(0.5), red(1)];
+    expect(none).toBe(100);
+    expect(half).toBeLessThan(none - 5);
+    expect(all).toBeLessThan(half - 5);
   });
 
   it("mask exactly the object that is drawn", () => {
@@ -237,7 +260,7 @@ describe("scenes", () => {
       entries: train.entries.filter(({ noun }) => noun === "apple"),
       chunks: train.chunks,
     });
-    const scene = sceneAt("mask", 1, apple, { size: 96, difficulty: 0, faithful: true });
+    const scene = sceneAt("mask", 1, apple, { size: 96, difficulty: 0, distorted: 0 });
     const [, , width, height] = scene.objects[0]!.box;
     let area = 0;
     for (const value of scene.mask) area += value === CLASS_NAMES.indexOf("apple") ? 1 : 0;
@@ -277,7 +300,7 @@ describe("evaluation", () => {
     // model's card: then measure it again (`groupvit eval scenes --card`), and write down here what it is now.
     const own = makeCatalogue(heldOut);
     const scenes = Array.from({ length: 8 }, (_, i) =>
-      sceneAt("evaluation/emoji", i, own, { size: 64, difficulty: i / 7, faithful: true }),
+      sceneAt("evaluation/emoji", i, own, { size: 64, difficulty: i / 7, distorted: 0 }),
     );
     const objects = scenes.map(({ mask }) => {
       const share = (value: number) => mask.reduce((sum, own) => sum + (own === value ? 1 : 0), 0);

@@ -88,6 +88,8 @@ const data = z.discriminatedUnion("kind", [
     difficulty: z
       .strictObject({ max: fraction.default(0.9), rampScenes: whole(0, 1e9).default(150_000) })
       .prefault({}),
+    /** Share of scenes with distorted, recoloured objects in a degraded picture; the difficulty if left out. */
+    distorted: fraction.optional(),
     /** Scenes that count as one epoch. */
     samples: steps.optional(),
     augment: augment.default(false),

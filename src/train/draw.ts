@@ -13,7 +13,12 @@ import { shapesAt } from "./shapes.js";
 /** Everything that drawing needs; it can be sent to a thread, which shares the cut-outs' pixels. */
 export interface DrawConfig {
   source:
-    | { kind: "scenes"; cutouts: Cutouts; difficulty: { max: number; rampScenes: number } }
+    | {
+        kind: "scenes";
+        cutouts: Cutouts;
+        difficulty: { max: number; rampScenes: number };
+        distorted?: number;
+      }
     | { kind: "shapes" };
   seed: number;
   /** Side of a patch in pixels. */
@@ -68,11 +73,13 @@ function pictureDrawer({ source, seed }: DrawConfig): (index: number, size: numb
   if (source.kind === "shapes")
     return (index, size) => shapesAt(index, { seed, size, most: MOST_SHAPES });
   const catalogue = makeCatalogue(source.cutouts);
+  const { distorted } = source;
   const { max, rampScenes } = source.difficulty;
   return (index, size) => {
     const ramp = rampScenes === 0 ? 1 : Math.min(1, index / rampScenes);
     const uniform = new Random(`${seed}/${index}/difficulty`).uniform();
-    return sceneAt(seed, index, catalogue, { size, difficulty: Math.min(max, uniform * ramp) });
+    const difficulty = Math.min(max, uniform * ramp);
+    return sceneAt(seed, index, catalogue, { size, difficulty, distorted });
   };
 }
 

@@ -99,6 +99,7 @@ function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData 
             kind: "scenes",
             cutouts: loadCutouts(data.cutouts, "train"),
             difficulty: data.difficulty,
+            distorted: data.distorted,
           }
         : { kind: "shapes" },
     seed: config.seed,
