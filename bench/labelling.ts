@@ -137,7 +137,7 @@ async function benchModel(
   const manifest: Manifest = {
     format: "groupvit-labels/1",
     version: packageVersion(),
-    model: { source, sha256, dtype: "fp32" },
+    model: { source, sha256, dtype: "fp32", device: "cpu" },
     labels: [...WORDS],
     protocol: { prompts: "simple", mode: "whole", shortSide, topK: 5, background: "none" },
   };

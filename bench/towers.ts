@@ -5,7 +5,7 @@ import type { WeightFormat } from "../src/graph/onnx.js";
 import { toOnnx } from "../src/graph/onnx.js";
 import type { Outputs } from "../src/model/inference.js";
 import { imageGraph, textGraph } from "../src/model/inference.js";
-import { textFeeds } from "../src/runtime/engine.js";
+import { paddedLength, textFeeds } from "../src/runtime/engine.js";
 import type { Session, Value } from "../src/runtime/session.js";
 import { createSession } from "../src/runtime/session.node.js";
 import type { BenchContext } from "./context.js";
@@ -140,7 +140,8 @@ export async function benchTextTower({ rounds, budget, quick }: BenchContext): P
     let gflop = 0;
     for (let start = 0; start < words; start += part) {
       const some = prompts.slice(start, start + part);
-      const feeds = textFeeds(some, PUBLISHED.text);
+      const longest = Math.max(...some.map((prompt) => prompt.length));
+      const feeds = textFeeds(some, paddedLength(longest, PUBLISHED.text));
       parts[0]!.push(feeds);
       parts[1]!.push(paddedTextFeeds(some, PUBLISHED.text));
       gflop += gigaFlop(graph, { batch: some.length, tokens: feeds.ids!.shape[1]! });

@@ -13,7 +13,7 @@ import type {
   OpenOptions,
   Platform,
 } from "./platform.js";
-import { createSession } from "./runtime/session.browser.js";
+import { createSession } from "./runtime/session.web.js";
 
 const HUB = "https://huggingface.co";
 /** Files that are fetched from a base address; only the weights are indispensable. */

@@ -12,7 +12,7 @@ import type { GroupViTConfig } from "./model/config.js";
 import { textGraph } from "./model/inference.js";
 import type { LoadedCheckpoint, ModelSource, OpenOptions, Platform } from "./platform.js";
 import type { EngineOptions, ImageFeatures } from "./runtime/engine.js";
-import { Engine, endOfText, textFeeds } from "./runtime/engine.js";
+import { checkTokens, Engine, endOfText, textFeeds } from "./runtime/engine.js";
 import type { Session } from "./runtime/session.js";
 import { floats } from "./runtime/session.js";
 import { segmentationLogits } from "./segment/huggingface.js";
@@ -352,6 +352,7 @@ function maskedTextFeeds(ids: Tensor, attentionMask: Tensor | undefined, config:
     Array.from(ids.data.subarray(text * length, (text + 1) * length)),
   );
   const tokens = Math.max(...rows.map(endOfText)) + 1;
+  checkTokens(tokens, config.text);
   const mask = new Float32Array(texts * tokens * tokens);
   rows.forEach((row, text) => {
     const counts = (token: number) => attentionMask?.data[text * length + token] !== 0;
@@ -370,7 +371,7 @@ function maskedTextFeeds(ids: Tensor, attentionMask: Tensor | undefined, config:
   });
   const feeds = textFeeds(
     rows.map((row) => row.slice(0, tokens)),
-    config.text,
+    tokens,
   );
   return { ...feeds, mask: { shape: [texts, 1, tokens, tokens], data: mask } };
 }

@@ -1,7 +1,7 @@
 // Which device a browser computes on: WebGPU only where it gives the right numbers, and a sentence on why.
 
 import { InputError } from "../errors.js";
-import { createSession, engineThreads } from "../runtime/session.browser.js";
+import { createSession, engineThreads } from "../runtime/session.web.js";
 import type { BrowserDevice, WorkerLoadOptions } from "./protocol.js";
 import { SELF_TEST_TOLERANCE, selfTest } from "./self-test.js";
 

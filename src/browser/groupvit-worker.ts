@@ -7,7 +7,7 @@ import type { PictureSource } from "../input/decode.browser.js";
 import { checkSize, DEFAULT_MAX_PIXELS } from "../input/limits.js";
 import type { Picture } from "../input/picture.js";
 import { browserPlatform, openCheckpoint } from "../platform.browser.js";
-import { OutOfMemoryError } from "../runtime/session.browser.js";
+import { OutOfMemoryError } from "../runtime/session.web.js";
 import { chooseDevice } from "./device.js";
 import type { Calls, FromWorker, LoadedModel, SentPicture, ToWorker } from "./protocol.js";
 import { buffersIn, sendError } from "./protocol.js";

@@ -33,11 +33,13 @@ export const MODEL_OPTION = [
   "model folder, checkpoint file or Hugging Face Hub id (default: the bundled model)",
 ] as const;
 
-export function deviceOption(): Option {
+/** @param also devices beyond those that train */
+export function deviceOption(also: readonly string[] = []): Option {
   return new Option("--device <device>", "where to compute (default: cpu)").choices([
     "cpu",
     "cuda",
     "webgpu",
+    ...also,
   ]);
 }
 
@@ -59,7 +61,7 @@ export function qualityOption(): Option {
 export function addModelOptions(command: Command, threads = "one per core"): Command {
   return command
     .option(...MODEL_OPTION)
-    .addOption(deviceOption())
+    .addOption(deviceOption(["wasm"]))
     .addOption(dtypeOption())
     .option("--threads <n>", `threads of the engine (default: ${threads})`, wholeNumber(1, 1024));
 }

@@ -144,12 +144,14 @@ test("a manifest's differences are named; where the model lies is none", () => {
   const manifest: Manifest = {
     format: "groupvit-labels/1",
     version: "1.0.0",
-    model: { source: null, sha256: "a".repeat(64), dtype: "fp32" },
+    model: { source: null, sha256: "a".repeat(64), dtype: "fp32", device: "cpu" },
     labels: LABELS,
     protocol: { prompts: "simple", mode: "whole", shortSide: 224, topK: 5, background: "none" },
   };
   const model = { ...manifest.model, source: "/elsewhere" };
   expect(manifestChanges(manifest, { ...manifest, model })).toEqual([]);
+  const elsewhere = { ...manifest, model: { ...model, device: "wasm" as const } };
+  expect(manifestChanges(manifest, elsewhere)).toEqual(["device: cpu -> wasm"]);
   const other = {
     ...manifest,
     version: "1.0.1",

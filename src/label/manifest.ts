@@ -19,6 +19,8 @@ const manifestSchema = z.object({
     /** Of the weights' bytes. */
     sha256: z.string(),
     dtype: z.enum(["fp32", "fp16", "int8"]),
+    /** Where the engine computes: native kernels, graphics cards and WebAssembly round differently. */
+    device: z._default(z.enum(["cpu", "cuda", "webgpu", "wasm"]), "cpu"),
   }),
   labels: z.array(z.string()),
   /** Everything else that moves a mask. */
@@ -121,7 +123,8 @@ export function manifestChanges(from: Manifest, to: Manifest): string[] {
 
 /** Where a model lies is no part of what it is. */
 function fields({ version, model, protocol }: Manifest): Record<string, string> {
-  const values = { version, model: model.sha256.slice(0, 12), dtype: model.dtype, ...protocol };
+  const { dtype, device, sha256 } = model;
+  const values = { version, model: sha256.slice(0, 12), dtype, device, ...protocol };
   return Object.fromEntries(
     Object.entries(values)
       .filter(([, value]) => value !== undefined)

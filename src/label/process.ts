@@ -33,7 +33,7 @@ let loaded: { run: string; manifest: Manifest; model: GroupViT } | undefined;
 async function loadRun(to: string, run: string): Promise<{ manifest: Manifest; model: GroupViT }> {
   if (loaded?.run === run) return loaded;
   const manifest = await readManifest(to);
-  const { source, sha256, dtype } = manifest.model;
+  const { source, sha256, dtype, device } = manifest.model;
   const facts = await modelFacts(source ?? undefined);
   if (facts.sha256 !== sha256) {
     throw new InputError(
@@ -44,7 +44,7 @@ async function loadRun(to: string, run: string): Promise<{ manifest: Manifest; m
   await loaded?.model.release();
   loaded = undefined;
   // One thread: sums round alike, whatever the number of processes.
-  const model = await GroupViT.load(source ?? undefined, { dtype, threads: 1 });
+  const model = await GroupViT.load(source ?? undefined, { dtype, device, threads: 1 });
   loaded = { run, manifest, model };
   return loaded;
 }

@@ -14,6 +14,11 @@ import { floats } from "./session.js";
 const POSITIONS = "vision_model.embeddings.position_embeddings";
 /** Token rows that go through the text tower at once: bounds its memory. */
 const MAX_TEXT_TOKENS = 4096;
+/**
+ * Prompts are padded to a multiple of so many tokens, and only those of one length go through together: sums over
+ * more padding round differently, and what else is asked for must not move a prompt's numbers.
+ */
+const TEXT_STEP = 8;
 
 export interface EngineOptions extends SessionOptions {
   /** Weights in the engine: `fp32`, `fp16` (half the file, computed in fp32) or `int8`. */
@@ -103,7 +108,7 @@ export class Engine {
   }
 
   /**
-   * Encodes prompts, those of similar length together, never padded beyond the longest of them.
+   * Encodes prompts, those of similar length together; each gives the same numbers whatever is beside it.
    *
    * @param prompts token ids with start and end tokens
    * @returns one [dim] per prompt, not normalised
@@ -115,23 +120,20 @@ export class Engine {
     const { text } = this.config;
     this.textSession ??= this.open(textGraph(this.config), /^(text_model|text_projection)\./);
     const session = await this.textSession;
-    const order = prompts.map((_, i) => i).sort((a, b) => prompts[a]!.length - prompts[b]!.length);
+    const lengths = prompts.map((prompt) => paddedLength(prompt.length, text));
+    const order = prompts.map((_, i) => i).sort((a, b) => lengths[a]! - lengths[b]!);
     const features = new Array<Float32Array>(prompts.length);
     for (let start = 0; start < order.length; ) {
       signal?.throwIfAborted();
-      // Ascending lengths: the last prompt of a part is its longest.
+      const length = lengths[order[start]!]!;
+      const most = Math.max(1, Math.floor(MAX_TEXT_TOKENS / length));
       let end = start + 1;
-      while (
-        end < order.length &&
-        (end + 1 - start) * prompts[order[end]!]!.length <= MAX_TEXT_TOKENS
-      ) {
-        end++;
-      }
+      while (end < order.length && end - start < most && lengths[order[end]!] === length) end++;
       const part = order.slice(start, end);
       const result = await session.run(
         textFeeds(
           part.map((i) => prompts[i]!),
-          text,
+          length,
         ),
       );
       const rows = floats(result, "text_features");
@@ -190,17 +192,11 @@ export class Engine {
   }
 }
 
-/** Inputs of the text graph for prompts padded to the longest of them. */
+/** Inputs of the text graph for prompts padded to so many tokens. */
 export function textFeeds(
   prompts: readonly (readonly number[])[],
-  config: GroupViTConfig["text"],
+  tokens: number,
 ): Record<string, Value> {
-  const tokens = Math.max(...prompts.map((prompt) => prompt.length));
-  if (tokens > config.maxPositionEmbeddings) {
-    throw new InputError(
-      `a prompt has ${tokens} tokens, the model reads ${config.maxPositionEmbeddings}`,
-    );
-  }
   const ids = new Int32Array(prompts.length * tokens);
   const ends = new Int32Array(prompts.length);
   prompts.forEach((prompt, row) => {
@@ -213,6 +209,19 @@ export function textFeeds(
     mask: { shape: [1, 1, tokens, tokens], data: causalMask(tokens) },
     ends: { shape: [prompts.length], data: ends },
   };
+}
+
+/** Tokens that a prompt of so many is padded to. @throws InputError as `checkTokens` does */
+export function paddedLength(tokens: number, config: GroupViTConfig["text"]): number {
+  checkTokens(tokens, config);
+  return Math.min(config.maxPositionEmbeddings, Math.ceil(tokens / TEXT_STEP) * TEXT_STEP);
+}
+
+/** @throws InputError for a prompt of more tokens than the model has positions for */
+export function checkTokens(tokens: number, { maxPositionEmbeddings }: GroupViTConfig["text"]) {
+  if (tokens > maxPositionEmbeddings) {
+    throw new InputError(`a prompt has ${tokens} tokens, the model reads ${maxPositionEmbeddings}`);
+  }
 }
 
 /** Where the end-of-text token stands: the arg max of the ids, the first of equals. */

@@ -1,5 +1,6 @@
-// ONNX Runtime in Node.
+// ONNX Runtime in Node: its native build, or WebAssembly where it is asked for.
 
+import { availableParallelism } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import * as ort from "onnxruntime-node";
@@ -18,9 +19,15 @@ const PROVIDERS: Partial<Record<Device, string>> = { cpu: "cpu", webgpu: "webgpu
 
 export const createSession: CreateSession = async (onnx, options = {}, external) => {
   const device = options.device ?? "cpu";
+  if (device === "wasm") {
+    const threads = options.threads ?? availableParallelism();
+    const { sessionsOf } = await import("./session.web.js");
+    const create = sessionsOf(() => import("onnxruntime-web"));
+    return create(onnx, { ...options, threads }, external);
+  }
   const provider = PROVIDERS[device];
   if (!provider) {
-    throw new InputError(`device "${device}" does not run in Node; use cpu, webgpu or cuda`);
+    throw new InputError(`device "${device}" is none; use cpu, wasm, webgpu or cuda`);
   }
   const large = external !== undefined && byteLength(external) >= WORTH_COLLECTING;
   if (large) collectGarbage();

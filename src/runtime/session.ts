@@ -35,7 +35,7 @@ export interface Session {
   release(): Promise<void>;
 }
 
-/** Makes sessions; one per environment (`session.node.ts`, `session.browser.ts`). */
+/** Makes sessions; one per environment (`session.node.ts`, `session.web.ts`). */
 export type CreateSession = (
   onnx: Uint8Array,
   options?: SessionOptions,

@@ -216,6 +216,7 @@ test("doctor tells what works and keeps secrets", async () => {
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const report = JSON.parse(stdout);
   expect(report.providers[0]).toEqual({ device: "cpu", usable: true });
+  expect(report.providers.at(-1)).toEqual({ device: "wasm", usable: true });
   expect(report.hub).toEqual({ endpoint: "https://hub.example.org", offline: false, token: true });
   expect(report.onnxruntime).toMatch(/^1\./);
   expect(report.pictures.formats).toEqual(["JPEG", "PNG", "WebP", "GIF", "TIFF", "AVIF"]);

@@ -46,7 +46,7 @@ Examples:
 }
 
 async function run({ json }: { json?: boolean }): Promise<void> {
-  const providers = await Promise.all(["cpu", "cuda", "webgpu"].map(probe));
+  const providers = await Promise.all(["cpu", "cuda", "webgpu", "wasm"].map(probe));
   interruption.signal.throwIfAborted();
   // One by one: the package as a whole does not load where its picture library does not.
   const { hubSettings } = await import("../../checkpoint/hub.node.js");

@@ -7,9 +7,11 @@ import { Command, Option } from "commander";
 import { FORMAT_TITLES } from "../../annotate/format-titles.js";
 import type { AnnotationFormatName } from "../../annotate/formats.js";
 import { InputError } from "../../errors.js";
+import type { Manifest } from "../../label/manifest.js";
 import type { LabelEngine, LabelSummary } from "../../label/run.js";
 import {
   addLabelOptions,
+  deviceOption,
   type LabelOptions,
   listOf,
   requireLabels,
@@ -24,7 +26,8 @@ interface Options extends LabelOptions, SegmentCliOptions {
   to: string;
   format: AnnotationFormatName[];
   model?: string;
-  dtype?: "fp32" | "fp16" | "int8";
+  dtype?: Manifest["model"]["dtype"];
+  device?: Manifest["model"]["device"];
   tolerance?: number;
   addressPrefix?: string;
   review: number;
@@ -62,7 +65,8 @@ export function labelCommand(): Command {
         "fp16",
         "int8",
       ]),
-    );
+    )
+    .addOption(deviceOption(["wasm"]));
   addSegmentOptions(command)
     .option(
       "--tolerance <pixels>",
@@ -205,7 +209,12 @@ async function describeRun(
   return {
     format: "groupvit-labels/1" as const,
     version: packageVersion(),
-    model: { source, sha256: model.sha256, dtype: options.dtype ?? "fp32" },
+    model: {
+      source,
+      sha256: model.sha256,
+      dtype: options.dtype ?? "fp32",
+      device: options.device ?? "cpu",
+    },
     labels: [...labels],
     protocol: {
       prompts: options.prompts ?? "simple",

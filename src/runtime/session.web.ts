@@ -1,4 +1,4 @@
-// ONNX Runtime in browsers (and their workers): WebAssembly, or WebGPU where there is an adapter.
+// ONNX Runtime Web: WebAssembly or WebGPU in browsers (and their workers), WebAssembly in Node where it is asked for.
 
 import type * as Ort from "onnxruntime-web";
 import { InputError } from "../errors.js";
@@ -30,50 +30,55 @@ function letOthers(): Promise<void> {
 /** The engine's memory did not suffice. What it computed before is sound; it may not compute again. */
 export class OutOfMemoryError extends InputError {}
 
-export const createSession: CreateSession = async (onnx, options = {}, external) => {
-  const device = options.device ?? "wasm";
-  if (device !== "wasm" && device !== "webgpu") {
-    throw new InputError(`device "${device}" does not run in browsers; use wasm or webgpu`);
-  }
-  if (device === "webgpu" && !("gpu" in navigator)) {
-    throw new InputError('device "webgpu": this browser has no WebGPU; use wasm');
-  }
-  const ort = await load(device);
-  configure(ort, options);
-  try {
-    const session = await inTurn(() =>
-      ort.InferenceSession.create(onnx, {
-        executionProviders: [device],
-        graphOptimizationLevel: "all",
-        logSeverityLevel: 3,
-        ...(external?.size
-          ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
-          : {}),
-      }),
-    );
-    external?.clear();
-    return wrap(ort, session, device);
-  } catch (error) {
-    if (isOutOfMemory(error)) throw outOfMemory(error);
-    throw new InputError(
-      `device "${device}" cannot be used here (${firstLine(error)}); ` +
-        "check that wasmPath leads to onnxruntime-web's .wasm and .mjs files, or use another device",
-      { cause: error },
-    );
-  }
-};
+/** Sessions in browsers. Each device has a build of its own, so that wasm users do not download the larger one. */
+export const createSession = sessionsOf((device) =>
+  device === "wasm" ? import("onnxruntime-web/wasm") : import("onnxruntime-web/webgpu"),
+);
 
-/** Each device has a build of its own, so that wasm users do not download the larger one. */
-function load(device: "wasm" | "webgpu"): Promise<typeof Ort> {
-  return device === "wasm" ? import("onnxruntime-web/wasm") : import("onnxruntime-web/webgpu");
+/** @param load imports the build of ONNX Runtime Web that runs here */
+export function sessionsOf(
+  load: (device: "wasm" | "webgpu") => Promise<typeof Ort>,
+): CreateSession {
+  return async (onnx, options = {}, external) => {
+    const device = options.device ?? "wasm";
+    if (device !== "wasm" && device !== "webgpu") {
+      throw new InputError(`device "${device}" does not run in browsers; use wasm or webgpu`);
+    }
+    if (device === "webgpu" && !("gpu" in navigator)) {
+      throw new InputError('device "webgpu": this browser has no WebGPU; use wasm');
+    }
+    const ort = await load(device);
+    configure(ort, options);
+    try {
+      const session = await inTurn(() =>
+        ort.InferenceSession.create(onnx, {
+          executionProviders: [device],
+          graphOptimizationLevel: "all",
+          logSeverityLevel: 3,
+          ...(external?.size
+            ? { externalData: Array.from(external, ([path, data]) => ({ path, data })) }
+            : {}),
+        }),
+      );
+      external?.clear();
+      return wrap(ort, session, device);
+    } catch (error) {
+      if (isOutOfMemory(error)) throw outOfMemory(error);
+      throw new InputError(
+        `device "${device}" cannot be used here (${firstLine(error)}); ` +
+          "check that wasmPath leads to onnxruntime-web's .wasm and .mjs files, or use another device",
+        { cause: error },
+      );
+    }
+  };
 }
 
 /**
  * Threads that the engine gets when asked for so many. Shared memory, and with it threads, exists only in
- * isolated pages (COOP and COEP headers).
+ * isolated pages (COOP and COEP headers), and always in Node, which says nothing of isolation.
  */
 export function engineThreads(asked?: number): number {
-  if (!globalThis.crossOriginIsolated) return 1;
+  if (globalThis.crossOriginIsolated === false) return 1;
   return asked ?? Math.min(MAX_THREADS, Math.ceil((navigator.hardwareConcurrency || 1) / 2));
 }
 
@@ -128,7 +133,7 @@ function isOutOfMemory(error: unknown): boolean {
 
 function outOfMemory(cause: unknown): OutOfMemoryError {
   return new OutOfMemoryError(
-    `memory: the browser gives the engine no more of it (${firstLine(cause)}); load the model again and ` +
+    `memory: WebAssembly gives the engine no more of it (${firstLine(cause)}); load the model again and ` +
       'encode with a smaller shortSide, load it with dtype "int8" or "fp16", or close other tabs',
     { cause },
   );
