@@ -47,16 +47,23 @@ export async function makeFolder(folder: string): Promise<void> {
   await explainWrite(folder, () => makeFolders(folder));
 }
 
-/** As `mkdir` with `recursive`, which in Node 20 never returns where a folder cannot hold any (/proc). */
-async function makeFolders(folder: string): Promise<void> {
+/**
+ * As `mkdir` with `recursive`, which in Node 20 never returns where a folder cannot hold any (/proc).
+ *
+ * @returns the outermost folder that was made, if any was
+ */
+export async function makeFolders(folder: string): Promise<string | undefined> {
   const parent = dirname(folder);
-  if (parent !== folder && !existsSync(parent)) await makeFolders(parent);
+  const outermost =
+    parent !== folder && !existsSync(parent) ? await makeFolders(parent) : undefined;
   try {
     await mkdir(folder);
   } catch (error) {
     const there = await stat(folder).catch(() => undefined);
     if (!there?.isDirectory()) throw error;
+    return outermost;
   }
+  return outermost ?? folder;
 }
 
 /**

@@ -11,7 +11,6 @@ import {
   copyFile,
   type FileHandle,
   link,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -24,6 +23,7 @@ import {
 import { homedir, hostname } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolders } from "../atomic.node.js";
 import { HubError } from "../errors.js";
 import {
   COMMIT,
@@ -362,7 +362,7 @@ async function fetchFile(
   if (file.etag !== undefined && (await fileSize(file.target)) === undefined) {
     const blob = join(job.folder, "blobs", file.etag);
     if ((await fileSize(blob)) !== file.size) {
-      await mkdir(dirname(blob), { recursive: true });
+      await makeFolders(dirname(blob));
       await fetchBlob(job, file, blob, progress);
     }
     await placeBlob(blob, file.target);
@@ -375,7 +375,7 @@ async function fetchFile(
  * refuses those, a hard link, or else a copy.
  */
 async function placeBlob(blob: string, target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolders(dirname(target));
   const temporary = `${target}.${randomBytes(6).toString("hex")}.tmp`;
   try {
     await symlink(relative(dirname(target), blob), temporary)
@@ -394,7 +394,7 @@ async function writeReference(job: Job, commit: string): Promise<void> {
   if (job.revision === commit) return;
   const path = join(job.folder, "refs", ...job.revision.split("/"));
   if ((await readFile(path, "utf8").catch(() => "")) === commit) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   // Not in `refs`, where any file counts as a reference.
   const temporary = join(job.folder, `.${randomBytes(6).toString("hex")}.tmp`);
   await writeFile(temporary, commit);

@@ -1,8 +1,9 @@
 // Checkpoints to disk. A file appears under its name only when it is complete.
 
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { makeFolders } from "../atomic.node.js";
 import { CheckpointError } from "../errors.js";
 import { quote } from "./quote.js";
 import { authorsFile, type HuggingFaceOptions, huggingFaceFiles, type Model } from "./save.js";
@@ -37,7 +38,7 @@ async function writeFiles(files: Map<string, Uint8Array[]>): Promise<void> {
   const temporary = new Map<string, string>();
   try {
     for (const [path, chunks] of files) {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolders(dirname(path));
       const name = `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`;
       const written = join(dirname(path), name);
       temporary.set(path, written);

@@ -1,8 +1,9 @@
 // The ledger of an evaluation: one line of JSON a finished picture, so that a run that was killed goes on
 // where it was. The first line says what was measured; a ledger of something else is never mixed in.
 
-import { type FileHandle, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
+import { type FileHandle, open, readFile, rm, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeFolders } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { SCORE_BINS } from "./measure.js";
 import { type Protocol, protocolChanges, type SegmentationProtocol } from "./protocol.js";
@@ -37,7 +38,7 @@ export class Ledger {
    * @throws InputError where it belongs to another model, set or protocol
    */
   static async open(path: string, head: LedgerHead, fresh: boolean): Promise<Ledger> {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     if (fresh) await rm(path, { force: true });
     const bytes = await readFile(path).catch(() => Buffer.alloc(0));
     if (bytes.length > MAX_BYTES)

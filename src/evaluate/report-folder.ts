@@ -1,8 +1,8 @@
 // The report of an evaluation on disk: the page, and drawings of the pictures that went worst and best.
 
-import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { readFile, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { GroupViT } from "../index.js";
 import { blendOverlay } from "../output/blend.js";
@@ -92,7 +92,7 @@ async function drawShown(
   ];
   const pictures = join(folder, "pictures");
   await rm(pictures, { recursive: true, force: true });
-  await mkdir(pictures, { recursive: true });
+  await makeFolders(pictures);
   const samples = new Map(set.samples.map((sample) => [sample.name, sample]));
   const loaded = await GroupViT.load(model.source, { dtype: result.model.dtype });
   try {

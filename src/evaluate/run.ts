@@ -1,10 +1,10 @@
 // An evaluation from the set to the result: protocol, ledger, processes, summary.
 
 import { createHash } from "node:crypto";
-import { mkdir, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../atomic.node.js";
 import { loadCheckpoint } from "../checkpoint/load.node.js";
 import { InputError } from "../errors.js";
 import type { LoadOptions } from "../groupvit.js";
@@ -253,7 +253,7 @@ async function jobsLeft(
     if (saved !== undefined) folders.add(dirname(saved));
   }
   for (const path of folders) {
-    await mkdir(path, { recursive: true }).catch(({ code }: NodeJS.ErrnoException) => {
+    await makeFolders(path).catch(({ code }: NodeJS.ErrnoException) => {
       throw new InputError(
         `folder ${path} for the predicted maps: it cannot be made (${code}); save to another folder`,
       );

@@ -6,7 +6,6 @@ import {
   closeSync,
   existsSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -17,6 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
+import { makeFolder } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { fnv1a } from "../random.js";
 import { classIndex } from "./classes.js";
@@ -412,7 +412,7 @@ export async function buildCutouts(
   folder: string,
   options: { signal?: AbortSignal; onProgress?: Progress } = {},
 ): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+  await makeFolder(folder);
   const selected: (Source | BackgroundSource)[] = [
     ...sources.backgrounds,
     ...selectSources(sources.cutouts),

@@ -1,9 +1,10 @@
 // The held-out evaluation: scenes and single objects from drawings that training never saw, with exact
 // masks, written as a PASCAL VOC folder.
 
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
+import { makeFolder } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { labelPalette } from "../output/palette.js";
 import { encodeLabelPng } from "../output/png.js";
@@ -121,7 +122,7 @@ export async function writeEvaluation(
   const temporary = `${folder}.${process.pid}.tmp`;
   rmSync(temporary, { recursive: true, force: true });
   for (const part of ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation", "single"]) {
-    mkdirSync(join(temporary, part), { recursive: true });
+    await makeFolder(join(temporary, part));
   }
   const chosen = cutouts.entries.filter(
     ({ noun, style }) => style === "background" || classes.includes(noun),

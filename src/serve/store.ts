@@ -1,10 +1,10 @@
 // Small JSON documents on disk that outlive the server: written whole or not at all. What a disk cannot
 // take is refused, and what was there before stays.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type * as z from "zod";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { ApiError } from "./errors.js";
 
@@ -98,7 +98,7 @@ export class Store<Value> {
       throw new ApiError(507, "store_full", "the store is full; delete something");
     }
     try {
-      await mkdir(dirname(this.path), { recursive: true });
+      await makeFolders(dirname(this.path));
       await writeFileAtomic(this.path, text);
     } catch {
       // The reason would tell strangers about our disk.

@@ -1,8 +1,9 @@
 // Checkpoints of a run: one safetensors file with everything that the next step depends on, written
 // whole or not at all.
 
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolders } from "../atomic.node.js";
 import { fromFloat32, toFloat32 } from "../checkpoint/dtypes.js";
 import { readSafetensors, safetensorsChunks } from "../checkpoint/safetensors.js";
 import type { Model } from "../checkpoint/save.js";
@@ -89,7 +90,7 @@ export async function saveCheckpoint(
   shapes: ReadonlyMap<string, readonly number[]>,
   keep: number,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const tensors: TensorMap = new Map();
   for (const part of PARTS) {
     for (const [name, shape] of shapes) {

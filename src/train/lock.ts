@@ -1,10 +1,11 @@
 // One run, one writer: the file that keeps a second process out of a run's folder.
 
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { link, open, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolders } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 
 /** Hidden: a folder that holds nothing else counts as empty. */
@@ -44,7 +45,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const draft = join(folder, `${LOCK_FILE}-${own.id}`);
   let made: string | undefined;
   try {
-    made = await mkdir(folder, { recursive: true });
+    made = await makeFolders(folder);
     await writeFile(draft, text);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

@@ -1,7 +1,8 @@
 // The folder of a run: what lies in it, and whether a run begins there or goes on.
 
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolders } from "../atomic.node.js";
 import { CheckpointError, ConfigError, InputError } from "../errors.js";
 import {
   listCheckpoints,
@@ -88,7 +89,7 @@ export async function openRun(
         "folder, or --fresh to begin beside them",
     );
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const state = await startState(config);
   // After all that can fail: a wrong setting must not cost the run that is there.
   if (mode === "fresh") {

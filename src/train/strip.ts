@@ -1,8 +1,7 @@
 // The strip of validation pictures as an image: one row of tiles, the masks of the moment laid over them.
 
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { writeFileAtomic } from "../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../atomic.node.js";
 import type { Picture } from "../input/picture.js";
 import { blendOverlay } from "../output/blend.js";
 import { encodePicture, resizePicture } from "../output/encode.node.js";
@@ -33,7 +32,7 @@ export async function writeStrip(
       data.set(row, (y * width + i * (TILE + GAP)) * 3);
     }
   }
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   await writeFileAtomic(path, await encodePicture({ width, height: TILE, data }, "png"));
 }
 

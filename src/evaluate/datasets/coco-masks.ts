@@ -1,8 +1,7 @@
 // COCO's file of instances to one mask a picture: 0 background, 1 to 80 the objects.
 
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import { vocPalette } from "../../output/palette.js";
 import { encodeLabelPng } from "../../output/png.js";
@@ -61,7 +60,7 @@ export async function makeCocoMasks(
     else byImage.set(annotation?.image_id, [annotation]);
   }
   const folder = join(root, "annotations", split);
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   let [made, kept] = [0, 0];
   for (const name of names) {
     signal?.throwIfAborted();

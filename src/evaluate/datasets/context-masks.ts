@@ -1,8 +1,7 @@
 // PASCAL Context's annotations of 459 classes to masks of the 59 frequent ones.
 
-import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "../../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import { vocPalette } from "../../output/palette.js";
 import { encodeLabelPng } from "../../output/png.js";
@@ -27,7 +26,7 @@ export async function makeContextMasks(
   { signal, onProgress }: MakeOptions,
 ): Promise<MadeMasks> {
   const folder = join(root, "SegmentationClassContext");
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   let source: { folder: string; table: Uint8Array } | undefined;
   let [made, kept] = [0, 0];
   for (const name of names) {

@@ -1,9 +1,8 @@
 // What the published data sets lack when they are unpacked is made here, and what they should have is
 // counted: masks of PASCAL Context and of COCO's objects, and the lists they are evaluated on.
 
-import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "../../atomic.node.js";
+import { makeFolders, writeFileAtomic } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
 import type { ClassificationSet, DatasetName, SegmentationSet } from "../dataset.js";
 import { checkDataset } from "./check.js";
@@ -146,7 +145,7 @@ async function writeContextList(
   }
   const names = (await readLines(source)).map((line) => line.split(/\s+/)[0]!);
   await checkCount(source, names.length, expected, advice);
-  await mkdir(dirname(list), { recursive: true });
+  await makeFolders(dirname(list));
   await writeFileAtomic(list, `${names.join("\n")}\n`);
 }
 

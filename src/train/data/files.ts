@@ -1,7 +1,8 @@
 // Files that are whole or absent: written under a temporary name in the same folder, then renamed.
 
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../../atomic.node.js";
 import { ConfigError, InputError } from "../../errors.js";
 
 /** Writes through `write` and renames when it returns; on an error nothing is left behind. */
@@ -65,6 +66,6 @@ export async function claimFolder(
   if (names.some((other) => other.endsWith(".tar"))) {
     throw new InputError(`folder ${folder}: it holds shards already; use a new folder`);
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeAtomically(path, (file) => file.writeFile(own));
 }
