@@ -11,8 +11,7 @@ picture=${2:-$(dirname "$0")/../sample.jpg}
 curl=(curl --silent --show-error --fail-with-body)
 
 echo "Masks as JSON"
-"${curl[@]}" -F picture=@"$picture" -F labels="tree, house, sun" "$url/v1/segment" | head -c 150
-echo
+"${curl[@]}" -F picture=@"$picture" -F labels="tree, house, sun" "$url/v1/segment" | cut -c 1-150
 
 echo "The mask as an indexed PNG, its values named in a header"
 "${curl[@]}" -F picture=@"$picture" -F labels="tree, house, sun" \
@@ -27,15 +26,13 @@ echo "Keep the picture, then label it anew without an upload"
 id=$("${curl[@]}" -F picture=@"$picture" -F labels="tree" -F keep=true "$url/v1/segment" |
   sed 's/.*"picture_id":"\([^"]*\)".*/\1/')
 "${curl[@]}" --json "{\"picture_id\": \"$id\", \"labels\": [\"grass, meadow\", \"sky\"]}" \
-  "$url/v1/segment" | head -c 150
-echo
+  "$url/v1/segment" | cut -c 1-150
 
 echo "Store a vocabulary, use it, delete it"
 "${curl[@]}" --json '{"name": "outdoor", "labels": "tree; house, hut; sun", "background_words": "sky"}' \
   "$url/v1/vocabularies"
 echo
-"${curl[@]}" -F picture=@"$picture" -F vocabulary=outdoor "$url/v1/segment" | head -c 150
-echo
+"${curl[@]}" -F picture=@"$picture" -F vocabulary=outdoor "$url/v1/segment" | cut -c 1-150
 "${curl[@]}" -X DELETE "$url/v1/vocabularies/outdoor"
 
 echo "Rank words for the picture as a whole"
@@ -46,8 +43,7 @@ echo "How the model groups the picture"
 "${curl[@]}" -F picture=@"$picture" -H "Accept: image/png" -o groups.png "$url/v1/groups"
 
 echo "Vectors of texts"
-"${curl[@]}" --json '{"texts": ["a dog in a park"]}' "$url/v1/embed" | head -c 100
-echo
+"${curl[@]}" --json '{"texts": ["a dog in a park"]}' "$url/v1/embed" | cut -c 1-100
 
 echo "How the server is"
 "${curl[@]}" "$url/readyz"
