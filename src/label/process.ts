@@ -27,11 +27,11 @@ export interface LabelTask {
 const TRIES = 4;
 const FIRST_PAUSE_MS = 500;
 
-let loaded: { run: string; manifest: Manifest; model: GroupViT } | undefined;
+let loaded: { to: string; run: string; manifest: Manifest; model: GroupViT } | undefined;
 
-/** Loads what a run is labelled with, once. */
+/** Loads what a run is labelled with, once; runs of equal manifests in two folders are two runs. */
 async function loadRun(to: string, run: string): Promise<{ manifest: Manifest; model: GroupViT }> {
-  if (loaded?.run === run) return loaded;
+  if (loaded?.to === to && loaded.run === run) return loaded;
   const manifest = await readManifest(to);
   const { source, sha256, dtype, device } = manifest.model;
   const facts = await modelFacts(source ?? undefined);
@@ -45,7 +45,7 @@ async function loadRun(to: string, run: string): Promise<{ manifest: Manifest; m
   loaded = undefined;
   // One thread: sums round alike, whatever the number of processes.
   const model = await GroupViT.load(source ?? undefined, { dtype, device, threads: 1 });
-  loaded = { run, manifest, model };
+  loaded = { to, run, manifest, model };
   return loaded;
 }
 

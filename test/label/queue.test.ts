@@ -146,10 +146,10 @@ test("a worker that cannot do the work says why, and the labelling ends with it"
   manifest.model.sha256 = "0".repeat(64);
   await writeFile(at("other/manifest.json"), JSON.stringify(manifest));
   const worker = startWorker();
-  const { code, stderr } = await labelling;
+  const { code, stdout, stderr } = await labelling;
   worker.kill("SIGINT");
   await once(worker, "exit");
-  expect(code).toBe(2);
+  expect(code, `${stdout}${stderr}`.slice(0, 2000)).toBe(2);
   expect(stderr).toMatch(
     /a worker could not do its work \(.*weights here are not those of the run/,
   );

@@ -71,11 +71,19 @@ it("opens and segments without a network, and is the new one after an update", a
       while (!registration?.waiting) await new Promise((resolve) => setTimeout(resolve, 50));
     }),
   );
-  await page.close();
-  page = await context.newPage();
-  await page.goto(studio.address);
-  await page.getByText(NEWER).waitFor();
-  await expect.poll(caches, { timeout: 120_000 }).toHaveLength(1);
+  // A page that opens before the last one is quite gone still has the old version, which then stays.
+  let left: string[] = [];
+  for (let tries = 0; tries < 10 && left.length !== 1; tries++) {
+    await page.close();
+    page = await context.newPage();
+    await page.goto(studio.address);
+    await page.getByText(NEWER).waitFor();
+    for (let looks = 0; looks < 50 && left.length !== 1; looks++) {
+      await page.waitForTimeout(200);
+      left = await caches();
+    }
+  }
+  expect(left).toHaveLength(1);
   expect(await caches()).not.toEqual(first);
   await atRest(page);
   await server.close();
