@@ -209,9 +209,12 @@ function dribble(port: number, text: string): { socket: Socket; answer: Promise<
   });
   socket.write(text);
   const timer = setInterval(() => socket.write("a"), 500);
-  const answer = once(socket, "close").then(() => {
-    clearInterval(timer);
-    return received;
+  // Not `once` of node:events, which rejects where the server resets the connection.
+  const answer = new Promise<string>((resolve) => {
+    socket.once("close", () => {
+      clearInterval(timer);
+      resolve(received);
+    });
   });
   return { socket, answer };
 }
