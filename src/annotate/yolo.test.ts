@@ -85,19 +85,31 @@ names: # classes
   3: "\\x41\\t"   # A, tab
   4: a#b
 download: x.zip
-  5: ignored
 `;
     expect(decodeYoloNames(text)).toEqual(["person", "traffic light", "it's", "A\t", "a#b"]);
+    for (const list of ["[a, 'no', 7]", "\n- a\n- no\n- 7 # seven", "{0: a, 1: no, 2: 7}"]) {
+      expect(decodeYoloNames(`nc: 3\nnames: ${list}\n`)).toEqual(["a", "no", "7"]);
+    }
+  });
+
+  test("does not follow aliases of aliases", () => {
+    const lines = ["a: &a0 [x, x, x, x, x, x, x, x, x, x]"];
+    for (let i = 1; i < 9; i++) {
+      lines.push(`b${i}: &a${i} [${`*a${i - 1}, `.repeat(9)}*a${i - 1}]`);
+    }
+    expect(() => decodeYoloNames(`${lines.join("\n")}\nnames: *a8\n`)).toThrow(/alias/);
   });
 
   test.each([
-    ["no names", "train: a", /no "names:" alone/],
-    ["a number left out", "names:\n  1: a", /" {2}1: a" is not "0: name"/],
-    ["a number twice", "names:\n  0: a\n  0: b", /is not "1: name"/],
-    ["no end of quotes", 'names:\n  0: "a', /put it in quotes/],
-    ["an anchor", "names:\n  0: &a b", /put it in quotes/],
-    ["an unknown escape", 'names:\n  0: "\\q"', /escape "\\\\q" is unknown/],
-    ["a character beyond Unicode", 'names:\n  0: "\\U00110000"', /is unknown/],
+    ["no names", "train: a", /no "names:" with a list/],
+    ["names that are a text", "names: dog", /no "names:" with a list/],
+    ["a number left out", "names:\n  1: a", /of 1 names none has the number 0/],
+    ["a number twice", "names:\n  0: a\n  0: b", /line 3 is not YAML \(Map keys must be unique\)/],
+    ["no end of quotes", 'names:\n  0: "a', /line 2 is not YAML \(Missing closing/],
+    ["a list in a list", "names: [[a]]", /name 0 is .*; give a text/],
+    ["an alias of nothing", "names: [*b]", /write the names out/],
+    ["an unknown escape", 'names:\n  0: "\\q"', /line 2 is not YAML \(Invalid escape/],
+    ["a character beyond Unicode", 'names:\n  0: "\\U00110000"', /Invalid escape/],
     ["half a character", 'names:\n  0: "\\ud800"', /holds half of a character/],
     ["a name twice", "names:\n  0: a\n  1: a", /comes twice/],
   ])("refuses %s", (_, text, message) => {

@@ -1,6 +1,7 @@
 // YOLO segmentation labels: a text file a picture with one polygon a line, and data.yaml, which names
 // the classes.
 
+import { type Document, parseDocument } from "yaml";
 import { quote } from "../checkpoint/quote.js";
 import { InputError } from "../errors.js";
 import type { LabelMap } from "../output/label-map.js";
@@ -101,60 +102,57 @@ function escapeCharacter(character: string): string {
   return code.length > 4 ? `\\U${code.padStart(8, "0")}` : `\\u${code.padStart(4, "0")}`;
 }
 
+/** Most bytes of a data.yaml; that of 10,000 classes has a quarter of one million. */
+const MAX_YAML = 4e6;
+
 /**
- * Reads the names of data.yaml, where they stand as lines `0: name` below `names:`, the names plain or
- * in quotes.
+ * Reads the names of data.yaml: numbered (`0: dog`), as a list of lines (`- dog`) or in brackets.
  *
- * @throws InputError when they do not, or a number is missing
+ * @throws InputError where it is no YAML or has no names, or a number is missing
+ * @example
+ * decodeYoloNames("names: [dog, 'traffic light']"); // ["dog", "traffic light"]
  */
 export function decodeYoloNames(text: string): string[] {
-  const lines = text.split(/\r?\n/);
-  const start = lines.findIndex((line) => /^names:\s*(#.*)?$/.test(line));
-  if (start < 0) throw new InputError('data.yaml: no "names:" alone on a line; put it there');
-  const names: string[] = [];
-  for (const line of lines.slice(start + 1)) {
-    if (/^\s*(#.*)?$/.test(line)) continue;
-    if (!/^\s/.test(line)) break;
-    const [, number, scalar] = /^\s+(\d{1,6}):\s(.*)$/.exec(line) ?? [];
-    if (Number(number) !== names.length) {
-      throw new InputError(`data.yaml: ${quote(line)} is not "${names.length}: name"; write it so`);
-    }
-    names.push(readScalar(scalar.trim()));
+  if (text.length > MAX_YAML) {
+    throw new InputError(`data.yaml: it has ${text.length} characters; give at most ${MAX_YAML}`);
   }
+  // All scalars stay text: a class may be called 7, no or null.
+  const document = parseDocument(text, { schema: "failsafe", prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const line = text.slice(0, error.pos[0]).split("\n").length;
+    throw new InputError(`data.yaml: line ${line} is not YAML (${error.message}); correct it`);
+  }
+  const names = yoloNames(document);
   checkNames("data.yaml", names);
   return names;
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  "0": "\0",
-  a: "\x07",
-  b: "\b",
-  t: "\t",
-  n: "\n",
-  v: "\v",
-  f: "\f",
-  r: "\r",
-  e: "\x1b",
-  '"': '"',
-  "/": "/",
-  "\\": "\\",
-};
+function yoloNames(document: Document): string[] {
+  let names: unknown;
+  try {
+    names = (document.toJS() as { names?: unknown } | null)?.names;
+  } catch (error) {
+    // Too many aliases, or one without an anchor.
+    throw new InputError(`data.yaml: ${(error as Error).message}; write the names out`);
+  }
+  if (typeof names !== "object" || names === null) {
+    throw new InputError('data.yaml: no "names:" with a list or numbered names; put it there');
+  }
+  const values = Array.isArray(names) ? names : numbered(names as Record<string, unknown>);
+  return values.map((name, i) => {
+    if (typeof name === "string") return name;
+    throw new InputError(`data.yaml: name ${i} is ${quote(JSON.stringify(name))}; give a text`);
+  });
+}
 
-function readScalar(scalar: string): string {
-  const [, double] = /^"((?:[^"\\]|\\.)*)"\s*(?:#.*)?$/.exec(scalar) ?? [];
-  if (double !== undefined) {
-    return double.replace(/\\(x..|u.{4}|U.{8}|.)/gsu, (whole, code: string) => {
-      const point = /^.[\da-f]+$/i.test(code) ? Number.parseInt(code.slice(1), 16) : -1;
-      if (code.length > 1 && point >= 0 && point <= 0x10ffff) return String.fromCodePoint(point);
-      if (code.length === 1 && Object.hasOwn(ESCAPES, code)) return ESCAPES[code];
-      throw new InputError(`data.yaml: escape ${quote(whole)} is unknown; write the character`);
-    });
-  }
-  const [, single] = /^'((?:[^']|'')*)'\s*(?:#.*)?$/.exec(scalar) ?? [];
-  if (single !== undefined) return single.replaceAll("''", "'");
-  const plain = scalar.replace(/(^|\s)#.*$/, "").trimEnd();
-  if (plain === "" || /^["'[\]{}&*!|>%@`,?-]/.test(plain) || /:\s|:$/.test(plain)) {
-    throw new InputError(`data.yaml: name ${quote(scalar)} is no plain text; put it in quotes`);
-  }
-  return plain;
+/** Values of the keys 0, 1, 2 and so on. */
+function numbered(names: Record<string, unknown>): unknown[] {
+  const { length } = Object.keys(names);
+  return Array.from({ length }, (_, i) => {
+    if (Object.hasOwn(names, i)) return names[i];
+    throw new InputError(
+      `data.yaml: of ${length} names none has the number ${i}; number them from 0`,
+    );
+  });
 }

@@ -53,8 +53,16 @@ export async function makeCocoMasks(
   const instances = await readInstances(file);
   const values = categoryValues(instances, file);
   const images = new Map(instances.images.map((image) => [pictureName(image), image]));
+  const known = new Set(instances.images.map((image) => image?.id));
   const byImage = new Map<unknown, Annotation[]>();
   for (const annotation of instances.annotations) {
+    // Otherwise ids written as text would leave every mask empty.
+    if (!known.has(annotation?.image_id)) {
+      const picture = JSON.stringify(annotation?.image_id);
+      throw new InputError(
+        `${file}: annotation ${annotation?.id} has the picture ${picture}, which "images" lacks; correct it`,
+      );
+    }
     const list = byImage.get(annotation?.image_id);
     if (list) list.push(annotation);
     else byImage.set(annotation?.image_id, [annotation]);

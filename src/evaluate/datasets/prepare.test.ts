@@ -321,6 +321,14 @@ describe("preparing COCO objects", () => {
     ]);
   });
 
+  it("refuses objects of pictures that the file lacks", async () => {
+    const text = instances(({ annotations }) => Object.assign(annotations[2]!, { image_id: "7" }));
+    await put("annotations/instances_val2017.json", text);
+    await expect(prepareCoco(root, {}, 2)).rejects.toThrow(
+      /annotation 3 has the picture "7", which "images" lacks; correct it/,
+    );
+  });
+
   it("keeps what is whole, and reads COCO-Stuff maps as they are", async () => {
     await put("annotations/instances_val2017.json", instances());
     const kept = "annotations/val2017/000000000285_instanceTrainIds.png";
