@@ -70,6 +70,10 @@ const VARIANTS: readonly Variant[] = [
       groupInformation ? { groupInformation: undefined } : undefined,
   },
   {
+    name: "without drawing patches that look alike into one group",
+    change: ({ likeness }) => (likeness ? { likeness: undefined } : undefined),
+  },
+  {
     name: "without mosaics",
     change: ({ mosaics, batch }) =>
       mosaics.some((side) => side > 1)

@@ -2,7 +2,15 @@ import { describe, expect, it } from "vitest";
 import { interpret } from "../../test/support/interpreter.js";
 import * as g from "../graph/build.js";
 import { gradient } from "../graph/gradient.js";
-import { bestSegments, cellShares, groupInformation, groupShares } from "./losses.js";
+import {
+  bestSegments,
+  cellShares,
+  evenShares,
+  groupInformation,
+  groupShares,
+  likenessCut,
+  patchLikeness,
+} from "./losses.js";
 
 /** Nats of one picture, from its soft assignments [groups][tokens] of each stage. */
 function information(...stages: number[][][]): number {
@@ -34,6 +42,114 @@ describe("shares of cells", () => {
     expect([...evaluate(cellShares([assignment(columns)], 4))]).toEqual(
       Array.from({ length: 64 }, (_, i) => ((i >> 2) % 4 === i % 4 ? 1 : 0)),
     );
+  });
+});
+
+describe("even shares", () => {
+  it("weigh a segment of a fifth half, and sum to 1", () => {
+    const shares = g.constant(Float32Array.from([0.2, 0.8, 0, 1, 0, 0]), [1, 2, 3]);
+    const [thing, ground, ...rest] = evaluate(evenShares(shares));
+    expect(thing).toBeCloseTo(0.5 / (0.5 + 0.8), 6);
+    expect(ground).toBeCloseTo(0.8 / (0.5 + 0.8), 6);
+    expect(rest).toEqual([0, 1, 0, 0]);
+  });
+});
+
+describe("the likeness of patches", () => {
+  const [side, size] = [4, 2];
+  /** A square picture of 4 x 4 patches of 2 x 2 pixels: each patch's own colours, one or all four. */
+  function picture(colours: (row: number, column: number) => number[][]) {
+    const patches = Array.from({ length: side ** 2 }, (_, i) => {
+      const own = colours(Math.floor(i / side), i % side);
+      return own.length === 1 ? Array.from({ length: size ** 2 }, () => own[0]!) : own;
+    });
+    return g.constant(Float32Array.from(patches.flat(2)), [1, side ** 2, size ** 2 * 3]);
+  }
+  const red = [1.5, -1, -1];
+  const blue = [-1, -1, 1.5];
+  const row = (values: Float64Array, patch: number) => [
+    ...values.slice(patch * side ** 2, (patch + 1) * side ** 2),
+  ];
+
+  it("is shared among patches of one colour, nearer ones more", () => {
+    const likeness = evaluate(
+      patchLikeness(
+        picture((_, x) => [x < 2 ? red : blue]),
+        3,
+      ),
+    );
+    for (let patch = 0; patch < side ** 2; patch++) {
+      const own = row(likeness, patch);
+      expect(own.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+      expect(own[patch]).toBe(0);
+      own.forEach((value, other) => {
+        if (other % side < 2 !== patch % side < 2) expect(value).toBeLessThan(1e-6);
+        else if (other !== patch) expect(value).toBeGreaterThan(1e-4);
+      });
+    }
+    // Distances of 1 and 2 patches: exp((4 - 1) / (2 (0.3 * 4)^2)).
+    expect(likeness[4]! / likeness[8]!).toBeCloseTo(Math.exp(3 / 2.88), 4);
+  });
+
+  it("tells a pattern from a plain colour with the same mean", () => {
+    const mean = [0.25, -1, 0.25];
+    const stripes = [red, blue, red, blue];
+    const likeness = evaluate(
+      patchLikeness(
+        picture((_, x) => (x < 2 ? [mean] : stripes)),
+        3,
+      ),
+    );
+    const own = row(likeness, 0);
+    expect(own.filter((_, i) => i % side < 2).reduce((a, b) => a + b)).toBeGreaterThan(0.999);
+  });
+
+  it("is even where all patches are alike", () => {
+    const likeness = evaluate(
+      patchLikeness(
+        picture(() => [red]),
+        3,
+      ),
+    );
+    expect(likeness[1]).toBeCloseTo(likeness[4]!, 6);
+    expect(likeness[1]! / likeness[2]!).toBeCloseTo(Math.exp(3 / 2.88), 4);
+  });
+
+  const halves = (inLeft: (patch: number) => number) => {
+    const left = Array.from({ length: side ** 2 }, (_, patch) => inLeft(patch));
+    return assignment([left, left.map((p) => 1 - p)]);
+  };
+
+  it("is cut nowhere by groups that follow the colours, often by others", () => {
+    const likeness = patchLikeness(
+      picture((_, x) => [x < 2 ? red : blue]),
+      3,
+    );
+    const cut = (inLeft: (patch: number) => number) =>
+      evaluate(likenessCut([halves(inLeft)], likeness))[0]!;
+    expect(cut((patch) => (patch % side < 2 ? 1 : 0))).toBeCloseTo(0, 5);
+    expect(cut(() => 1)).toBeCloseTo(0, 5);
+    // All as likely: two patches differ half of the time.
+    expect(cut(() => 0.5)).toBeCloseTo(0.5, 5);
+    expect(cut((patch) => (patch < 8 ? 1 : 0))).toBeGreaterThan(0.3);
+  });
+
+  it("draws a patch to the group of those like it", () => {
+    const likeness = patchLikeness(
+      picture((_, x) => [x < 2 ? red : blue]),
+      3,
+    );
+    const logits = g.input("logits", "f32", [1, 2, 16]);
+    const cut = likenessCut([g.softmax(logits, 1)], likeness);
+    const [grad] = gradient(g.reduceSum(cut, [0], false), [logits]);
+    // Colours are followed, but by the first patch.
+    const data = Float64Array.from({ length: 32 }, (_, i) => {
+      const left = i % 16 !== 0 && i % 4 < 2;
+      return left === i < 16 ? 1 : -1;
+    });
+    const [out] = interpret([grad!], { logits: { shape: [1, 2, 16], data } });
+    expect(out!.data[0]).toBeLessThan(0);
+    expect(out!.data[16]).toBeGreaterThan(0);
   });
 });
 

@@ -78,6 +78,94 @@ export function cellShares(assignments: readonly Tensor[], side: number): Tensor
   return g.multiply(g.transpose(rows, [0, 2, 1]), g.scalar(1 / inner ** 2));
 }
 
+/** Share at which a segment of a cell has half the weight that it can have. */
+const HALF_WEIGHT = 0.2;
+
+/**
+ * Weights of the segments of a cell: they grow ever less with their shares, so that a thing counts for nearly as
+ * much as the wide ground around it, and hardly gains by taking that in.
+ *
+ * @param shares [batch, cells, groups], sums over groups 1
+ * @returns the same shape, sums over groups 1
+ */
+export function evenShares(shares: Tensor): Tensor {
+  const evened = g.divide(shares, g.add(shares, g.scalar(HALF_WEIGHT)));
+  return g.divide(evened, g.reduceSum(evened, [2], true));
+}
+
+/** Standard deviations of normalised pixels, squared: colours nearer than this are the same colour. */
+const SAME_COLOUR = 0.0625;
+/** Share of the mean squared distance of a picture's patches at which two of them are half alike. */
+const ALIKE = 0.05;
+/** Distance, in sides of the picture, over which likeness fades. */
+const REACH = 0.3;
+
+/**
+ * How alike the patches of a picture look: nearness of the means and deviations of their colours, fading
+ * with the distance in the picture. No gradient reaches the patches.
+ *
+ * @param patches normalised pixels [batch, patches, size * size * channels] of a square grid, each patch in
+ *   row, column, channel order
+ * @returns [batch, patches, patches], rows sum to 1, a patch itself left out
+ */
+export function patchLikeness(patches: Tensor, channels: number): Tensor {
+  const [batch, count, inside] = patches.shape as [number, number, number];
+  const pixels = inside / channels;
+  const mean = Float32Array.from({ length: channels * inside }, (_, i) =>
+    (i % inside) % channels === Math.floor(i / inside) ? 1 / pixels : 0,
+  );
+  const means = g.constant(mean, [channels, inside]);
+  const colour = g.linear(patches, means);
+  const squares = g.linear(g.multiply(patches, patches), means);
+  const variance = g.subtract(squares, g.multiply(colour, colour));
+  const deviation = g.sqrt(g.relu(variance));
+  const looks = g.concat([colour, deviation], 2); // [batch, patches, 2 * channels]
+  const lengths = g.reduceSum(g.multiply(looks, looks), [2], true);
+  const products = g.matmul(looks, g.swapLast(looks));
+  const distances = g.subtract(
+    g.add(lengths, g.swapLast(lengths)),
+    g.multiply(products, g.scalar(2)),
+  );
+  const typical = g.reshape(g.reduceMean(g.reshape(distances, [batch, count ** 2]), 1, true), [
+    batch,
+    1,
+    1,
+  ]);
+  const width = g.add(g.multiply(typical, g.scalar(ALIKE)), g.scalar(SAME_COLOUR));
+  const alike = g.exp(g.divide(g.multiply(distances, g.scalar(-0.5)), width));
+  const weights = g.multiply(alike, g.constant(nearness(count), [1, count, count]));
+  const totals = g.add(g.reduceSum(weights, [2], true), g.scalar(1e-12));
+  return g.stopGradient(g.divide(weights, totals));
+}
+
+/** [patches * patches]: 1 where patches would meet, less the farther apart; 0 for a patch and itself. */
+function nearness(count: number): Float32Array {
+  const side = Math.sqrt(count);
+  return Float32Array.from({ length: count * count }, (_, i) => {
+    const [one, two] = [Math.floor(i / count), i % count];
+    if (one === two) return 0;
+    const rows = Math.floor(one / side) - Math.floor(two / side);
+    const columns = (one % side) - (two % side);
+    return Math.exp(-(rows ** 2 + columns ** 2) / (2 * (REACH * side) ** 2));
+  });
+}
+
+/**
+ * How often patches that look alike are in different last groups, beyond the paper: the mean, over patches and
+ * those like them, of the probability that their groups differ. 0 where groups cut nothing that looks alike.
+ *
+ * @param assignments of each grouping block [batch, groups, tokens], sums over groups 1
+ * @param likeness [batch, patches, patches], see {@link patchLikeness}
+ * @returns [batch]
+ */
+export function likenessCut(assignments: readonly Tensor[], likeness: Tensor): Tensor {
+  const composed = compose(assignments); // [batch, groups, patches]
+  const patches = composed.shape[2] as number;
+  const ofAlike = g.matmul(composed, g.swapLast(likeness));
+  const together = g.reduceSum(g.multiply(composed, ofAlike), [1, 2], false);
+  return g.subtract(g.scalar(1), g.multiply(together, g.scalar(1 / patches)));
+}
+
 /** Assignments one after the other: [batch, last groups, patches]. */
 function compose(assignments: readonly Tensor[]): Tensor {
   return assignments.reduce((before, next) => g.matmul(next, before));

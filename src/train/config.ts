@@ -190,6 +190,8 @@ const schema = z
     groupInformation: z
       .strictObject({ nats: z.number().positive().max(10), weight: z.number().positive().max(100) })
       .optional(),
+    /** Weight, in the loss, of patches that look alike but are in different groups; beyond the paper. */
+    likeness: z.strictObject({ weight: z.number().positive().max(100) }).optional(),
     /** What prompts are compared with: the whole picture (the paper) or the segments that fit best. */
     promptsMatch: z.enum(["picture", "segments"]).default("picture"),
     /**

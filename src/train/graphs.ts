@@ -17,10 +17,13 @@ import {
   cellShares,
   clampedScale,
   contrastiveLoss,
+  evenShares,
   groupInformation,
   groupShares,
+  likenessCut,
   normalizeRows,
   ownTargets,
+  patchLikeness,
   similarities,
 } from "../model/losses.js";
 import type { Projector } from "../model/projector.js";
@@ -49,6 +52,11 @@ export interface TrainingGraphOptions {
    * times `weight`, to the loss. Keeps groups alive where few samples and steps would let one take all.
    */
   groupInformation?: { weight: number; nats: number };
+  /**
+   * Beyond the paper: the share of patches that look alike but are in different last groups (`likenessCut`),
+   * times `weight`, is added to the loss. So that ground does not go with what stands before it.
+   */
+  likeness?: { weight: number };
   /**
    * What the prompts of the multi-label loss are compared with: the picture as a whole (`picture`, the paper),
    * or its segments, of which the best-fitting count (`segments`, beyond the paper). Default `picture`.
@@ -173,22 +181,29 @@ function encodeImages(
   const patches = patchesOf(config, samples, options);
   const tower = imageTower(ctx, config.vision, patches, positionsOf(ctx, config, options));
   const missing: Seed[] = [];
+  // Each picture's share of the batch's loss, whatever the cut.
+  const share = (weight: number) =>
+    g.multiply(
+      g.constant(new Float32Array(images).fill(1), [images]),
+      g.scalar((weight * cellsOf(options)) / options.batch),
+    );
   if (options.groupInformation && assignments.length > 0) {
     const { weight, nats } = options.groupInformation;
     const information = groupInformation(assignments); // [images]
     usage.group_information = g.reduceMean(information, 0, true); // [1]
-    // Each picture's share of the batch's loss, whatever the cut.
-    const share = g.multiply(
-      g.constant(new Float32Array(images).fill(1), [images]),
-      g.scalar((weight * cellsOf(options)) / options.batch),
-    );
     const lacking = g.subtract(g.scalar(nats), g.minimum(information, g.scalar(nats)));
-    missing.push({ tensor: lacking, grad: share });
+    missing.push({ tensor: lacking, grad: share(weight) });
+  }
+  if (options.likeness && assignments.length > 0) {
+    const cut = likenessCut(assignments, patchLikeness(patches, config.vision.numChannels));
+    usage.likeness_cut = g.reduceMean(cut, 0, true); // [1]
+    missing.push({ tensor: cut, grad: share(options.likeness.weight) });
   }
   if (!hasShares(options)) return { ctx, features: tower.pooled, usage, missing };
   const cells = cellsOf(options);
   // Whose loss goes through cells needs the assignments that made the segments.
-  const shares = cells > 1 ? cellShares(weights, options.mosaic!) : groupShares(assignments);
+  const shares =
+    cells > 1 ? evenShares(cellShares(weights, options.mosaic!)) : groupShares(assignments);
   const count = segmentCount(config);
   const segments = g.reshape(tower.lastHiddenState, [images, 1, count, hiddenSize]);
   const features = g.concat(

@@ -143,7 +143,7 @@ function createStep(
 ): Promise<TrainingStep> {
   const { multiLabel, nounTargets, gumbel, dropPath } = config;
   const { batch, microBatch } = samplesOf(config, mosaic);
-  const { assignment, groupInformation, promptsMatch, positionWindow } = config;
+  const { assignment, groupInformation, likeness, promptsMatch, positionWindow } = config;
   const { optimiser, device, threads } = config;
   const trainable = (name: string) => isTrainable(config.trainable, name);
   return TrainingStep.create(
@@ -158,6 +158,7 @@ function createStep(
       dropPath,
       assignment,
       groupInformation,
+      likeness,
       promptsMatch,
       mosaic,
       positionWindow,
@@ -391,6 +392,7 @@ class Run {
       ...(result.groupInformation === undefined
         ? {}
         : { group_information: result.groupInformation }),
+      ...(result.likenessCut === undefined ? {} : { likeness_cut: result.likenessCut }),
       tokens,
       skipped_samples: skipped.reduce((sum, n) => sum + n, 0),
       ...(skipped.length === 0 ? {} : { skipped_by_reason: batch.skipped }),

@@ -21,6 +21,8 @@ export interface StepRecord {
   group_entropy: number[];
   /** Nats of its patches that a picture's last groups tell apart; where the configuration asks for it. */
   group_information?: number;
+  /** Share of patches that look alike but are in different last groups; where the configuration asks for it. */
+  likeness_cut?: number;
   /** Length of the longest text of the batch. */
   tokens: number;
   /** Samples left out since this process began. */

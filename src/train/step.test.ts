@@ -178,7 +178,7 @@ describe("the training step", () => {
   it.each<Partial<StepOptions>>([
     { assignment: "hard" },
     { assignment: "soft" },
-    { assignment: "hard", groupInformation: { nats: 3, weight: 2 } },
+    { assignment: "hard", groupInformation: { nats: 3, weight: 2 }, likeness: { weight: 2 } },
     { assignment: "soft", promptsMatch: "segments" },
     { assignment: "soft", promptsMatch: "segments", mosaic: 2, positionWindow: 0.5 },
   ])(
@@ -198,9 +198,12 @@ describe("the training step", () => {
           step.gradients(data, noise),
         );
         expect(Math.abs(actual.metrics.loss / expected.metrics.loss - 1)).toBeLessThan(1e-5);
-        const [told, wanted] = [actual, expected].map(({ metrics }) => metrics.groupInformation);
-        expect(told === undefined).toBe(kind.groupInformation === undefined);
-        expect(Math.abs((told ?? 0) - (wanted ?? 0))).toBeLessThan(1e-5);
+        for (const part of ["groupInformation", "likeness"] as const) {
+          const field = part === "likeness" ? "likenessCut" : part;
+          const [told, wanted] = [actual, expected].map(({ metrics }) => metrics[field]);
+          expect(told === undefined).toBe(kind[part] === undefined);
+          expect(Math.abs((told ?? 0) - (wanted ?? 0))).toBeLessThan(1e-5);
+        }
         expect([...actual.grads.keys()].sort()).toEqual([...expected.grads.keys()].sort());
         // What is zero but for rounding is measured against the largest of all.
         const largest = Math.max(

@@ -88,6 +88,8 @@ export interface StepMetrics {
   exchangeSeconds?: number;
   /** Nats of the batch's patches that its last groups tell apart; where `groupInformation` asks for it. */
   groupInformation?: number;
+  /** Share of patches that look alike but are in different last groups; where `likeness` asks for it. */
+  likenessCut?: number;
 }
 
 /** Everything that a step changes. */
@@ -207,6 +209,7 @@ export class TrainingStep {
         contrastiveLoss: scalar("contrastive_loss"),
         ...(results.multi_label_loss ? { multiLabelLoss: scalar("multi_label_loss") } : {}),
         ...(results.group_information ? { groupInformation: scalar("group_information") } : {}),
+        ...(results.likeness_cut ? { likenessCut: scalar("likeness_cut") } : {}),
         ...(this.options.ranks ? { exchangeSeconds: this.waited } : {}),
         usage,
       },
