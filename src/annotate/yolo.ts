@@ -102,7 +102,7 @@ function escapeCharacter(character: string): string {
   return code.length > 4 ? `\\U${code.padStart(8, "0")}` : `\\u${code.padStart(4, "0")}`;
 }
 
-/** Most bytes of a data.yaml; that of 10,000 classes has a quarter of one million. */
+/** Most characters of a data.yaml; that of 10,000 classes has a quarter of one million. */
 const MAX_YAML = 4e6;
 
 /**

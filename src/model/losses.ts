@@ -93,9 +93,9 @@ export function evenShares(shares: Tensor): Tensor {
   return g.divide(evened, g.reduceSum(evened, [2], true));
 }
 
-/** Standard deviations of normalised pixels, squared: colours nearer than this are the same colour. */
+/** Squared distance, in normalised pixels, within which colours count as the same. */
 const SAME_COLOUR = 0.0625;
-/** Share of the mean squared distance of a picture's patches at which two of them are half alike. */
+/** The same as a share of the mean squared distance of a picture's patches, added to it. */
 const ALIKE = 0.05;
 /** Distance, in sides of the picture, over which likeness fades. */
 const REACH = 0.3;
@@ -109,7 +109,7 @@ const REACH = 0.3;
  * @returns [batch, patches, patches], rows sum to 1, a patch itself left out
  */
 export function patchLikeness(patches: Tensor, channels: number): Tensor {
-  const [batch, count, inside] = patches.shape as [number, number, number];
+  const [, count, inside] = patches.shape as [number, number, number];
   const pixels = inside / channels;
   const mean = Float32Array.from({ length: channels * inside }, (_, i) =>
     (i % inside) % channels === Math.floor(i / inside) ? 1 / pixels : 0,
@@ -126,12 +126,8 @@ export function patchLikeness(patches: Tensor, channels: number): Tensor {
     g.add(lengths, g.swapLast(lengths)),
     g.multiply(products, g.scalar(2)),
   );
-  const typical = g.reshape(g.reduceMean(g.reshape(distances, [batch, count ** 2]), 1, true), [
-    batch,
-    1,
-    1,
-  ]);
-  const width = g.add(g.multiply(typical, g.scalar(ALIKE)), g.scalar(SAME_COLOUR));
+  const total = g.reduceSum(distances, [1, 2], true); // [batch, 1, 1]
+  const width = g.add(g.multiply(total, g.scalar(ALIKE / count ** 2)), g.scalar(SAME_COLOUR));
   const alike = g.exp(g.divide(g.multiply(distances, g.scalar(-0.5)), width));
   const weights = g.multiply(alike, g.constant(nearness(count), [1, count, count]));
   const totals = g.add(g.reduceSum(weights, [2], true), g.scalar(1e-12));
