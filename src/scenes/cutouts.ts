@@ -20,16 +20,27 @@ import { makeFolder } from "../atomic.node.js";
 import { InputError } from "../errors.js";
 import { fnv1a } from "../random.js";
 import { classIndex } from "./classes.js";
-import type { Attribution, BackgroundSource, Source, Sources, Split, Style } from "./sources.js";
+import { readResource } from "./rcc.js";
+import type {
+  Attribution,
+  BackgroundSource,
+  Body,
+  PhotographSource,
+  Source,
+  Sources,
+  Split,
+  Style,
+} from "./sources.js";
 
 /** Longest side in pixels of the largest copy. */
 const COLOUR_SIDE = 160;
 const PLAIN_SIDE = 128;
 const BACKGROUND_SIDE = 384;
+const PHOTOGRAPH_SIDE = 192;
 /** Entries of one file of the cache. */
 const CHUNK = 2000;
 /** Raised whenever what the files hold changes, so that old caches are not read. */
-const FORMAT = 6;
+const FORMAT = 7;
 
 /**
  * What the bytes of a pixel mean: `rgba` is premultiplied colour and coverage; `plain` is two
@@ -46,11 +57,11 @@ export interface Level {
   readonly offset: number;
 }
 
-/** A rasterised cut-out or background. */
+/** A rasterised cut-out, background, or photograph with its own ground. */
 export interface Cutout {
   readonly id: string;
   readonly set: string;
-  readonly style: Style | "background";
+  readonly style: Style | "background" | "photograph";
   readonly split: Split;
   /** What it shows; empty for a background without a name. */
   readonly noun: string;
@@ -138,13 +149,21 @@ interface Raster {
   data: Buffer;
 }
 
-async function decode(body: Source["body"], side: number): Promise<Raster> {
-  const input = "svg" in body ? Buffer.from(body.svg) : body.file;
+/** What sharp can open: a path, or bytes. */
+function inputOf(body: Body): string | Buffer {
+  if ("svg" in body) return Buffer.from(body.svg);
+  return "file" in body ? body.file : readResource(body.archive, body.path);
+}
+
+async function decode(body: Body, side: number): Promise<Raster> {
+  const input = inputOf(body);
   // Without a view box only the page grows with the density, not what is drawn on it.
   let density = "file" in body ? (body.dpi ?? 72) : 72;
+  const name = "file" in body ? body.file : "path" in body ? body.path : "";
   const scalable =
     "svg" in body ||
-    (body.file.endsWith(".svg") && /viewBox=/.test(readFileSync(body.file, "utf8")));
+    (name.endsWith(".svg") &&
+      /viewBox=/.test(typeof input === "string" ? readFileSync(input, "utf8") : String(input)));
   if (scalable) {
     const { width, height } = await sharp(input).metadata();
     density = Math.min(4800, Math.max(1, (72 * side * 1.15) / Math.max(width, height, 1)));
@@ -154,7 +173,19 @@ async function decode(body: Source["body"], side: number): Promise<Raster> {
     .ensureAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
+  if ("file" in body && body.paper) clearPaper(data, info.width, info.height);
   return { width: info.width, height: info.height, data };
+}
+
+/** Makes the white around a drawing transparent: whatever almost white pixels join to the border. */
+function clearPaper(data: Uint8Array, width: number, height: number): void {
+  const ink = new Uint8Array(width * height);
+  for (let i = 0; i < ink.length; i++) {
+    const darkest = Math.min(data[4 * i]!, data[4 * i + 1]!, data[4 * i + 2]!);
+    ink[i] = darkest < 232 ? 255 : 0;
+  }
+  const filled = fillEnclosed(ink, width, height);
+  for (let i = 0; i < ink.length; i++) data[4 * i + 3] = filled[i]!;
 }
 
 /** Crops to what is visible and shrinks to `side`; null where next to nothing is visible. */
@@ -376,6 +407,49 @@ async function rasteriseBackground(source: BackgroundSource): Promise<Packed> {
   });
 }
 
+/** The sheet of small photographs that was read last. */
+let sheet: { file: string; pixels: Promise<Buffer> } | undefined;
+/** Side of a photograph in a sheet. */
+const SHEET_SIDE = 32;
+
+async function rasterisePhotograph(source: PhotographSource): Promise<Packed> {
+  const { body } = source;
+  let [width, height] = [SHEET_SIDE, SHEET_SIDE];
+  let data: Buffer;
+  if ("sheet" in body) {
+    if (sheet?.file !== body.sheet) {
+      sheet = { file: body.sheet, pixels: sharp(body.sheet).removeAlpha().raw().toBuffer() };
+    }
+    const length = 3 * width * height;
+    data = (await sheet.pixels).subarray(body.row * length, (body.row + 1) * length);
+  } else {
+    const read = await sharp(inputOf(body))
+      .resize(PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE, { fit: "outside", withoutEnlargement: true })
+      .flatten({ background: "#fff" })
+      .toColourspace("srgb")
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    data = read.data;
+    [width, height] = [read.info.width, read.info.height];
+  }
+  return pack(new Uint8Array(data), width, height, {
+    id: source.id,
+    set: source.set,
+    style: "photograph",
+    split: "train",
+    noun: source.noun,
+    classIndex: classIndex(source.noun),
+    person: false,
+    kind: "rgb",
+    contentHash: createHash("sha1").update(data).digest("hex").slice(0, 20),
+  });
+}
+
+function rasteriseAny(source: Source | BackgroundSource | PhotographSource) {
+  if ("style" in source) return rasterise(source);
+  return "body" in source ? rasterisePhotograph(source) : rasteriseBackground(source);
+}
+
 function writeWhole(file: string, data: string | Uint8Array): void {
   const temporary = `${file}.${process.pid}.tmp`;
   writeFileSync(temporary, data);
@@ -413,9 +487,10 @@ export async function buildCutouts(
   options: { signal?: AbortSignal; onProgress?: Progress } = {},
 ): Promise<void> {
   await makeFolder(folder);
-  const selected: (Source | BackgroundSource)[] = [
+  const selected: (Source | BackgroundSource | PhotographSource)[] = [
     ...sources.backgrounds,
     ...selectSources(sources.cutouts),
+    ...sources.photographs,
   ];
   const stems: string[] = [];
   for (let start = 0; start < selected.length; start += CHUNK) {
@@ -431,7 +506,7 @@ export async function buildCutouts(
       const packed = await mapLimited(part, 8, async (source) => {
         options.signal?.throwIfAborted();
         try {
-          return await ("body" in source ? rasterise(source) : rasteriseBackground(source));
+          return await rasteriseAny(source);
         } catch {
           // A drawing that librsvg or libpng refuses is left out, as if the package lacked it.
           options.signal?.throwIfAborted();
@@ -488,6 +563,13 @@ export async function buildCutouts(
       rmSync(join(folder, file), { force: true });
     }
   }
+}
+
+/** Whether `buildCutouts` of this version has filled a folder. */
+export function isBuilt(folder: string): boolean {
+  const file = join(folder, "cutouts.json");
+  if (!existsSync(file)) return false;
+  return (JSON.parse(readFileSync(file, "utf8")) as { format?: number }).format === FORMAT;
 }
 
 function readShared(file: string): SharedArrayBuffer {

@@ -233,18 +233,35 @@ export function paintFlat(
   }
 }
 
-/** Covers the whole canvas with a part of an opaque RGB texture; coordinates beyond it are clamped. */
+/** A square with round corners and soft edges: its centre and half its side, in canvas pixels. */
+export interface Frame {
+  readonly x: number;
+  readonly y: number;
+  readonly half: number;
+}
+
+/**
+ * Covers the whole canvas, or what is inside the frame, with a part of an opaque RGB texture; coordinates
+ * beyond it are clamped.
+ */
 export function paintPhoto(
   canvas: Canvas,
   texture: Texture,
   { a, b, c, d, e, f }: Affine,
   { matrix, offset }: ColourMap,
+  frame?: Frame,
 ): void {
   const { size, pixels } = canvas;
   const source = texture.pixels;
   const stride = (texture.width + 2) * 3;
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
+      let coverage = 1;
+      if (frame !== undefined) {
+        const [dx, dy] = [(x - frame.x) / frame.half, (y - frame.y) / frame.half];
+        coverage = Math.min(1, 6 * (1 - dx ** 4 - dy ** 4));
+        if (coverage <= 0) continue;
+      }
       const u = Math.min(texture.width - 1.001, Math.max(0, a * x + b * y + c));
       const v = Math.min(texture.height - 1.001, Math.max(0, d * x + e * y + f));
       const u0 = Math.floor(u);
@@ -263,9 +280,12 @@ export function paintPhoto(
       const blue =
         source[i + 2]! * w00 + source[i + 5]! * w01 + source[j + 2]! * w10 + source[j + 5]! * w11;
       const p = 3 * (y * size + x);
-      pixels[p] = matrix[0]! * red + matrix[1]! * green + matrix[2]! * blue + offset;
-      pixels[p + 1] = matrix[3]! * red + matrix[4]! * green + matrix[5]! * blue + offset;
-      pixels[p + 2] = matrix[6]! * red + matrix[7]! * green + matrix[8]! * blue + offset;
+      const rest = 1 - coverage;
+      for (let k = 0; k < 3; k++) {
+        const value =
+          matrix[3 * k]! * red + matrix[3 * k + 1]! * green + matrix[3 * k + 2]! * blue + offset;
+        pixels[p + k] = pixels[p + k]! * rest + coverage * value;
+      }
     }
   }
 }

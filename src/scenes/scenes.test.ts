@@ -12,6 +12,7 @@ import {
   buildCutouts,
   type Cutouts,
   fillEnclosed,
+  isBuilt,
   loadCutouts,
   readAttributions,
 } from "./cutouts.js";
@@ -46,6 +47,19 @@ const OUTLINE = '<path d="M20 20h60l-10 60h-40z" fill="none" stroke="#000" strok
 const GREEN_DROP = '<path d="M50 5 85 70a35 25 0 0 1-70 0z" fill="#20a040"/>';
 const YELLOW_WEDGE = '<path d="M10 90 50 10 90 90z" fill="#f0e020"/>';
 
+/** 32 x 32 photographs, one a row: red left of blue, and green. */
+const SHEET = join(folder, "sheet.png");
+async function writeSheet(): Promise<void> {
+  const pixels = Buffer.alloc(2 * 32 * 32 * 3);
+  for (let i = 0; i < 32 * 32; i++) {
+    pixels[3 * i + (i % 32 < 16 ? 0 : 2)] = 255;
+    pixels[3 * (32 * 32 + i) + 1] = 255;
+  }
+  await sharp(pixels, { raw: { width: 32 * 32, height: 2, channels: 3 } })
+    .png()
+    .toFile(SHEET);
+}
+
 /** Three classes and another noun for training; two classes, one of them a copy, held out. */
 const SOURCES: Sources = {
   cutouts: [
@@ -59,6 +73,13 @@ const SOURCES: Sources = {
     drawing("dog", "openmoji", "emoji", "held-out", YELLOW_WEDGE),
   ],
   backgrounds: [],
+  photographs: [0, 1].map((row) => ({
+    id: `photos/${row}`,
+    set: "two",
+    noun: ["dog", "ferret"][row]!,
+    licence: "MIT",
+    body: { sheet: SHEET, row },
+  })),
   attributions: [
     { set: "one", title: "One", author: "A", url: "u", licence: "CC0-1.0" },
     { set: "two", title: "Two", author: "B", url: "v", licence: "MIT" },
@@ -70,6 +91,7 @@ let train: Cutouts;
 let heldOut: Cutouts;
 let catalogue: Catalogue;
 beforeAll(async () => {
+  await writeSheet();
   await buildCutouts(SOURCES, join(folder, "cutouts"));
   train = loadCutouts(join(folder, "cutouts"), "train");
   heldOut = loadCutouts(join(folder, "cutouts"), "held-out");
@@ -83,6 +105,8 @@ describe("cut-outs", () => {
       "one/apple",
       "one/cat",
       "one/dog",
+      "photos/0",
+      "photos/1",
       "two/bucket",
     ]);
     const held = new Set(heldOut.entries.map(({ contentHash }) => contentHash));
@@ -111,6 +135,50 @@ describe("cut-outs", () => {
     writeFileSync(join(folder, "cutouts", "cutouts-0123456789abcdef.bin"), "old");
     await buildCutouts(SOURCES, join(folder, "cutouts"));
     expect(readdirSync(join(folder, "cutouts")).sort()).toEqual(before);
+  });
+
+  it("are known to be built, or to be those of another version", async () => {
+    const other = join(folder, "other-version");
+    expect(isBuilt(other)).toBe(false);
+    await buildCutouts(
+      { ...SOURCES, cutouts: SOURCES.cutouts.slice(0, 1), photographs: [] },
+      other,
+    );
+    expect(isBuilt(other)).toBe(true);
+    const file = join(other, "cutouts.json");
+    writeFileSync(file, readFileSync(file, "utf8").replace(/"format":\d+/, '"format":1'));
+    expect(isBuilt(other)).toBe(false);
+    expect(() => loadCutouts(other, "train")).toThrow(
+      /format 1, not \d+; build the cut-outs again/,
+    );
+  });
+
+  it("on paper lose the paper around them, not the white that lines enclose", async () => {
+    const card = join(folder, "card.png");
+    const ring = '<circle cx="50" cy="50" r="30" fill="#fff" stroke="#112233" stroke-width="8"/>';
+    await sharp(
+      Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" width="100" height="100">${ring}</svg>`),
+    )
+      .flatten({ background: "#fefdfe" })
+      .png()
+      .toFile(card);
+    const built = join(folder, "paper");
+    const base = SOURCES.cutouts[0]!;
+    await buildCutouts(
+      { ...SOURCES, cutouts: [{ ...base, body: { file: card, paper: true } }], photographs: [] },
+      built,
+    );
+    const { entries, chunks } = loadCutouts(built, "train");
+    const { width, height, offset } = entries[0]!.levels[0]!;
+    expect([width, height].every((side) => Math.abs(side - 68) <= 1)).toBe(true);
+    const pixels = new Uint8Array(chunks[entries[0]!.chunk]!);
+    const at = (x: number, y: number) => {
+      const i = offset + ((y + 1) * (width + 2) + x + 1) * 4;
+      return [...pixels.subarray(i, i + 4)];
+    };
+    expect(at(1, 1)).toEqual([0, 0, 0, 0]);
+    expect(at(width >> 1, height >> 1)).toEqual([255, 255, 255, 255]);
+    expect(at(width >> 1, 3)).toEqual([0x11, 0x22, 0x33, 255]);
   });
 
   it("say what to do where there are none", () => {
@@ -189,6 +257,55 @@ describe("scenes", () => {
     );
     const empty = makeCatalogue({ entries: [], chunks: [] });
     expect(() => sceneAt(1, 0, empty, { size: 64, difficulty: 0 })).toThrow(/no cut-out/);
+  });
+
+  it("are photographs as often as asked, which are named and nowhere masked", () => {
+    expect(() => sceneAt(1, 0, catalogue, { size: 64, difficulty: 0, photographs: 2 })).toThrow(
+      /photographs 2 must lie between 0 and 1/,
+    );
+    const options = { size: 64, difficulty: 0.5, distorted: 0 };
+    let photographs = 0;
+    for (let index = 0; index < 200; index++) {
+      const scene = sceneAt("photo", index, catalogue, { ...options, photographs: 0.3 });
+      if (scene.mask[0] !== 255) continue;
+      photographs++;
+      expect(new Set(scene.mask)).toEqual(new Set([255]));
+      const [object] = scene.objects;
+      expect(scene.objects.length).toBe(1);
+      expect(["dog", "ferret"]).toContain(object!.noun);
+      expect(scene.nouns).toEqual([object!.noun]);
+      expect(scene.caption).toContain(object!.noun);
+      expect(scene.caption).not.toMatch(/drawing|icon|cartoon|clip art/);
+    }
+    expect(photographs).toBeGreaterThan(35);
+    expect(photographs).toBeLessThan(90);
+    // A share of 0 is what it was before there were photographs.
+    expect(sceneAt("photo", 3, catalogue, { ...options, photographs: 0 })).toEqual(
+      sceneAt("photo", 3, catalogue, options),
+    );
+  });
+
+  it("show what the photograph shows, whole or in a frame", () => {
+    const only = makeCatalogue({
+      ...train,
+      entries: train.entries.filter(({ id }) => id !== "photos/0"),
+    });
+    let whole = 0;
+    for (let index = 0; index < 40; index++) {
+      const { picture, objects } = sceneAt("green", index, only, {
+        size: 48,
+        difficulty: 0,
+        photographs: 1,
+      });
+      const [left, top, width, height] = objects[0]!.box;
+      if (width === 48) whole++;
+      const centre = 3 * ((top + (height >> 1)) * 48 + left + (width >> 1));
+      const [red, green, blue] = picture.data.subarray(centre, centre + 3);
+      expect(green! + 25).toBeGreaterThan(red!);
+      expect(green! + 25).toBeGreaterThan(blue!);
+    }
+    expect(whole).toBeGreaterThan(8);
+    expect(whole).toBeLessThan(32);
   });
 
   it("name what they show, and nothing is masked that is not named or drawn", () => {

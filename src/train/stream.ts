@@ -100,6 +100,7 @@ function drawnData(config: TrainConfig, ranks: Ranks | undefined): TrainingData 
             cutouts: loadCutouts(data.cutouts, "train"),
             difficulty: data.difficulty,
             distorted: data.distorted,
+            photographs: data.photographs,
           }
         : { kind: "shapes" },
     seed: config.seed,

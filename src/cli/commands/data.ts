@@ -248,8 +248,8 @@ Examples:
 /** Rasterises the drawings unless that is done; returns their folder. */
 async function cutoutsOf(root: string): Promise<string> {
   const folder = join(root, "cutouts");
-  if (existsSync(join(folder, "cutouts.json"))) return folder;
-  const { buildCutouts } = await import("../../scenes/cutouts.js");
+  const { buildCutouts, isBuilt } = await import("../../scenes/cutouts.js");
+  if (isBuilt(folder)) return folder;
   const { readSources } = await import("../../scenes/sources.js");
   const progress = startProgress("cut-outs");
   await buildCutouts(readSources(root), folder, {
