@@ -164,6 +164,7 @@ function createStep(
       positionWindow,
       optimiser,
       trainable,
+      visualStatistics: mosaic === Math.min(...config.mosaics),
     },
     state,
     createSession,

@@ -256,6 +256,18 @@ describe("the training step", () => {
     }
   });
 
+  it("leaves the visual projector's statistics alone where they are another step's", async () => {
+    const { data, noise } = makeBatch(4);
+    const [before, after] = [state(), state()];
+    const still = { ...options(4), visualStatistics: false };
+    await withStep(still, after, (step) => step.gradients(data, noise));
+    for (const [name, value] of after.weights) {
+      if (!/running/.test(name)) continue;
+      const same = value.every((x, i) => x === before.weights.get(name)![i]);
+      expect(same, name).toBe(name.startsWith("visual"));
+    }
+  });
+
   it("updates as AdamW does in float64, clipped and decayed", async () => {
     const names = ["a.weight", "b.bias", "logit_scale", "scale"];
     const { beta1, beta2, eps, weightDecay, clipNorm } = PUBLISHED_ADAMW;

@@ -46,6 +46,11 @@ export interface StepOptions extends TrainingGraphOptions {
   optimiser: OptimiserOptions;
   /** Parameters that are updated; default: all. */
   trainable?(name: string): boolean;
+  /**
+   * Whether the visual projector's running statistics follow these batches. Cells of mosaics vary more than whole
+   * pictures do, and inference projects whole pictures. Default true.
+   */
+  visualStatistics?: boolean;
 }
 
 /** What one step learns from. */
@@ -462,6 +467,7 @@ export class TrainingStep {
     const { weights } = this.state;
     const texts = this.options.batch * (1 + this.options.multiLabel);
     for (const name of PROJECTORS) {
+      if (name === "visual_projection" && this.options.visualStatistics === false) continue;
       const rows = name === "text_projection" ? texts : this.options.batch;
       const update = (kind: string, batchValue: Float32Array, factor: number) => {
         const key = `${name}.1.${kind}`;
