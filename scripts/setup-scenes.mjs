@@ -1,5 +1,5 @@
 // Installs the drawings and photographs from which captioned scenes are composed, as development data
-// in .cache/scenes (git-ignored, about 1.3 GB). Run again at any time: what is there is kept.
+// in .cache/scenes (git-ignored, about 1.4 GB). Run again at any time: what is there is kept.
 //
 //   node scripts/setup-scenes.mjs [folder]
 //

@@ -479,7 +479,7 @@ async function mapLimited<In, Out>(
 /**
  * Rasterises what is not in the cache yet. Each chunk is written whole, so an interrupted build goes
  * on where it stopped. Training cut-outs that look exactly like a held-out one, and repetitions, are
- * left out. Takes about three minutes for 25,000 cut-outs on two cores.
+ * left out. Takes about four minutes for 26,000 cut-outs and 20,000 photographs on two cores.
  */
 export async function buildCutouts(
   sources: Sources,

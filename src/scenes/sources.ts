@@ -639,7 +639,7 @@ function readPhotographs(root: string): PhotographSource[] {
         id: `cifar-10/${number}/${row}`,
         set: "cifar-10",
         noun: nouns[row % nouns.length]!,
-        licence: "none stated; for research",
+        licence: "none stated",
         body: { sheet, row },
       });
     }
