@@ -35,7 +35,9 @@ const VARIANTS: readonly Variant[] = [
   { name: "short side x 1.5", encode: (side) => ({ shortSide: Math.round(side * 1.5) }) },
   { name: "scales 0.75, 1", encode: () => ({ scales: [0.75, 1] }) },
   { name: "scales 0.75, 1, 1.5", encode: () => ({ scales: [0.75, 1, 1.5] }) },
+  { name: "pieces seen again from near", encode: () => ({ zoom: true }) },
   { name: "fitted to the picture's edges", segment: { refine: true } },
+  { name: "seen again and fitted", encode: () => ({ zoom: true }), segment: { refine: true } },
   { name: "mirrored and fitted", encode: () => ({ flip: true }), segment: { refine: true } },
 ];
 /** On pairs of scenes side by side: a square picture is one window. */
@@ -188,8 +190,8 @@ Windows need pictures that are not square: the same scenes, two side by side.
 | --- | --- | ---: | ---: |
 ${wide}
 
-\`groupvit segment --quality\` has what this says: \`fast\` looks at three quarters of the short side, \`best\` fits
-the map to the picture's edges (\`refine\` of the API). Options that gain less than they waver are no preset.
+\`groupvit segment --quality\` has what this says: \`fast\` looks at three quarters of the short side, \`best\` looks
+at every piece of a segment again from near (\`zoom\` of the API) and fits the map to the picture's edges (\`refine\`). Options that gain less than they waver are no preset.
 Windows are no preset either but a mode of their own, \`--mode slide\`, as in the authors' protocol: they help pictures
 that are far from square, and what a picture's groups are can be asked of one window only.
 `,

@@ -29,11 +29,12 @@ import { groupMap } from "./segment/groups.js";
 import type { GroupNode } from "./segment/hierarchy.js";
 import { hierarchy } from "./segment/hierarchy.js";
 import type { PlacedWindow, SegmentLayout, Size } from "./segment/layout.js";
-import { layoutSegments } from "./segment/layout.js";
+import { layoutPieces, layoutSegments, segmentPieces } from "./segment/layout.js";
 import { refineMap } from "./segment/refine.js";
 import type { Window } from "./segment/windows.js";
-import { slideWindows } from "./segment/windows.js";
+import { cutWindow, slideWindows } from "./segment/windows.js";
 import { Words } from "./segment/words.js";
+import { chooseLooks, joinLooks, lookAt, type ZoomedWindow } from "./segment/zoom.js";
 
 /** Patches that go through the image tower at once: beyond them a batch is slower than its windows. */
 const BATCH_PATCHES = 1024;
@@ -65,6 +66,12 @@ export interface EncodeOptions extends DecodeOptions {
   flip?: boolean;
   /** Factors of `shortSide` at which windows are encoded; scores are averaged. Default `[1]`. */
   scales?: readonly number[];
+  /**
+   * Look at every connected piece of a segment again from near, in two windows around it (16 pieces at most): all looks
+   * name it together, and any label may win there. Each costs as much as the picture; words cost no more. For pictures
+   * of one window. Default false.
+   */
+  zoom?: boolean;
 }
 
 export interface SegmentOptions {
@@ -79,7 +86,7 @@ export interface SegmentOptions {
   threshold?: number;
   /** Labels that stand for background, such as "sky, ground"; added to the labels. */
   backgroundWords?: string | readonly string[];
-  /** How many labels, nearest to the picture, may win. Default 5, as the authors. */
+  /** How many labels, nearest to the picture, may win. Default 5, as the authors. Pieces seen with `zoom` take any. */
   topK?: number;
   /**
    * Move the borders between labels to the picture's own edges (Araslanov & Roth, CVPR 2020). Scores stay those of
@@ -209,9 +216,12 @@ export class GroupViTBase<Source> {
   async encode(source: Source, options: EncodeOptions = {}): Promise<EncodedPicture> {
     const picture = await this.platform.decodePicture(source, options);
     const { shortSide = this.processor.segmentationShortSide, mode = "whole", signal } = options;
-    const { flip = false, scales = [1] } = options;
+    const { flip = false, scales = [1], zoom = false } = options;
     const { patchSize } = this.config.vision;
     this.checkShortSide(shortSide);
+    if (zoom && (mode === "slide" || flip || scales.length !== 1 || scales[0] !== 1)) {
+      throw new InputError('zoom: it takes one window; leave mode "slide", flip and scales out');
+    }
     const view = segmentationView(picture, shortSide);
     const crop = mode === "slide" ? shortSide : Math.max(view.width, view.height);
     const stride = mode === "slide" ? Math.max(1, Math.floor(shortSide / 2)) : crop;
@@ -227,7 +237,7 @@ export class GroupViTBase<Source> {
         for (const mirrored of flip ? [false, true] : [false]) {
           signal?.throwIfAborted();
           const part = parts.slice(start, start + batch);
-          const crops = part.map((window) => cropped(scaled, window));
+          const crops = part.map((window) => cutWindow(scaled, window));
           const encodings = await this.encodeWindows(crops, mirrored);
           // What was encoded finer or coarser lies where the window lies.
           for (const [i, encoding] of encodings.entries()) {
@@ -236,7 +246,32 @@ export class GroupViTBase<Source> {
         }
       }
     }
-    return new EncodedPicture(this, picture, view, placed);
+    const zoomed = zoom ? await this.zoom(picture, view, placed[0]!, shortSide, signal) : undefined;
+    return new EncodedPicture(this, picture, view, placed, zoomed);
+  }
+
+  /** Encodes the surroundings of a picture's pieces. */
+  private async zoom(
+    picture: Picture,
+    view: Size,
+    { encoding }: PlacedWindow,
+    shortSide: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ZoomedWindow> {
+    const pieces = segmentPieces(encoding, view);
+    const looks = chooseLooks(pieces, view, picture);
+    const images: Float32Array[] = [];
+    const batch = Math.max(
+      1,
+      Math.floor(BATCH_PATCHES / (shortSide / this.config.vision.patchSize) ** 2),
+    );
+    for (let start = 0; start < looks.length; start += batch) {
+      signal?.throwIfAborted();
+      const part = looks.slice(start, start + batch);
+      const crops = part.map((look) => lookAt(picture, look, shortSide));
+      for (const { imageEmbed } of await this.encodeWindows(crops, false)) images.push(imageEmbed);
+    }
+    return joinLooks(encoding, pieces, looks, images);
   }
 
   /**
@@ -358,6 +393,8 @@ export class EncodedPicture {
     private readonly view: Size,
     /** What the image tower gave, per window. */
     readonly windows: readonly PlacedWindow[],
+    /** Its pieces from near, where it was encoded with `zoom`. */
+    readonly zoomed?: ZoomedWindow,
   ) {}
 
   get width(): number {
@@ -405,7 +442,7 @@ export class EncodedPicture {
    * Says why `segment` with the same labels and options gives every pixel its label: the similarity of
    * every segment to every label, which labels were left out, and by how much the winner leads.
    *
-   * @throws InputError as `segment` does
+   * @throws InputError as `segment` does, and for pictures encoded with `zoom`
    * @example
    * const { labels, regions, map } = await picture.explain("dog, tree, sky");
    * const region = regions[map[y * picture.width + x]]; // of the pixel at x, y
@@ -415,6 +452,11 @@ export class EncodedPicture {
     labels: string | readonly string[],
     options: ExplainOptions = {},
   ): Promise<Explanation> {
+    if (this.zoomed) {
+      throw new InputError(
+        "explain: encode the picture without zoom; two looks have no one similarity",
+      );
+    }
     const { assignment = "soft", topK = DEFAULT_TOP_K } = options;
     const { own, all, background, embeddings } = await this.ask(labels, options);
     const layout = this.layout(assignment);
@@ -500,10 +542,19 @@ export class EncodedPicture {
   private layout(kind: AssignmentKind): SegmentLayout {
     let layout = this.layouts.get(kind);
     if (!layout) {
-      layout = layoutSegments(this.windows, this.view, this.picture, kind);
+      layout = this.zoomed
+        ? this.layoutZoomed(this.zoomed, kind)
+        : layoutSegments(this.windows, this.view, this.picture, kind);
       this.layouts.set(kind, layout);
     }
     return layout;
+  }
+
+  private layoutZoomed(zoomed: ZoomedWindow, kind: AssignmentKind): SegmentLayout {
+    if (kind !== "soft") {
+      throw new InputError(`assignment "${kind}": pieces seen with zoom are those of soft maps`);
+    }
+    return layoutPieces(zoomed, this.windows[0]!.encoding.imageEmbed, this.view, this.picture);
   }
 }
 
@@ -628,17 +679,6 @@ function normalized(vector: Float32Array): Float32Array {
   for (const x of vector) squares += x * x;
   const norm = Math.sqrt(squares);
   return vector.map((x) => x / norm);
-}
-
-function cropped(picture: Picture, { x0, y0, x1, y1 }: Window): Picture {
-  const [width, height] = [x1 - x0, y1 - y0];
-  if (width === picture.width && height === picture.height) return picture;
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    const start = ((y0 + y) * picture.width + x0) * 3;
-    data.set(picture.data.subarray(start, start + width * 3), y * width * 3);
-  }
-  return { width, height, data };
 }
 
 /** Names everything that a prompt's embedding depends on: the text tower, its format, the tokenizer. */

@@ -94,6 +94,45 @@ describe("encode with scales", () => {
   );
 });
 
+describe("encode with zoom", () => {
+  it("gives every piece one label, and groups as without", async () => {
+    const picture = blocks(96, 80, 6);
+    const plain = await model.encode(picture, { shortSide: 80 });
+    const zoomed = await model.encode(picture, { shortSide: 80, zoom: true });
+    expect(zoomed.groups()).toEqual(plain.groups());
+    const { map } = await zoomed.segment(LABELS, { topK: 1 });
+    const { pieces, seen } = zoomed.zoomed!;
+    expect(seen).toContain(1);
+    const labels = pieces.pieces.map(() => new Set<number>());
+    for (const [i, piece] of pieces.map.entries()) labels[piece]!.add(map[i]!);
+    for (const found of labels) expect(found.size).toBe(1);
+    // Seen from near, pieces take other labels than the one nearest to the picture.
+    expect(new Set(map).size).toBeGreaterThan(
+      new Set((await plain.segment(LABELS, { topK: 1 })).map).size,
+    );
+  });
+
+  it.each([{ mode: "slide" }, { flip: true }, { scales: [1, 2] }, { scales: [2] }] as const)(
+    "refuses %j, which has more than one window",
+    async (options) => {
+      await expect(
+        model.encode(blocks(64, 64, 5), { shortSide: 64, zoom: true, ...options }),
+      ).rejects.toThrow(/zoom: it takes one window/);
+    },
+  );
+
+  it("refuses hard maps, and to be explained", async () => {
+    const zoomed = await model.encode(blocks(64, 64, 5), { shortSide: 64, zoom: true });
+    await expect(zoomed.segment(LABELS, { assignment: "hard" })).rejects.toThrow(/soft maps/);
+    await expect(zoomed.explain(LABELS)).rejects.toThrow(/without zoom/);
+  });
+
+  it("can be stopped", async () => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(model.encode(blocks(64, 64, 5), { zoom: true, signal })).rejects.toThrow("enough");
+  });
+});
+
 describe("segment with refine", () => {
   it("gives the map fitted to the picture's edges, and the areas of that map", async () => {
     const picture = blocks(96, 80, 7);

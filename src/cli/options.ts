@@ -53,7 +53,7 @@ export function dtypeOption(): Option {
 export function qualityOption(): Option {
   return new Option(
     "--quality <preset>",
-    "fast looks at a smaller picture, best fits borders to the picture's edges (default: balanced)",
+    "fast looks at a smaller picture, best looks twice and fits borders to the picture's edges (default: balanced)",
   ).choices(QUALITIES);
 }
 

@@ -47,8 +47,8 @@ export interface Prediction {
 
 /** Encodes a picture as the protocol says. */
 export function encodeFor(model: GroupViT, picture: string, protocol: SegmentationProtocol) {
-  const { mode, shortSide, flip } = protocol;
-  return model.encode(picture, { mode, shortSide, flip });
+  const { mode, shortSide, flip, zoom } = protocol;
+  return model.encode(picture, { mode, shortSide, flip, zoom });
 }
 
 /** Segments a picture as the protocol says. */

@@ -45,7 +45,14 @@ describe("changes of a protocol", () => {
   it("name a quality with what it changes; balanced changes nothing", () => {
     const changes = (quality: Quality) => protocolChanges(standard, withQuality(standard, quality));
     expect(changes("balanced")).toEqual([]);
+    // Pieces are those of one window: not of the authors' slide.
     expect(changes("best")).toEqual(["quality: balanced -> best", "refine: off -> on"]);
+    const whole = { ...standard, mode: "whole" } as const;
+    expect(protocolChanges(whole, withQuality(whole, "best"))).toEqual([
+      "quality: balanced -> best",
+      "zoom: off -> on",
+      "refine: off -> on",
+    ]);
     expect(changes("fast")).toEqual([
       "quality: balanced -> fast",
       "short side: 448 px -> 336 px",

@@ -3,7 +3,7 @@
 
 import type { PromptSet } from "../input/prompts.js";
 import { VOCABULARIES } from "../input/vocabularies.js";
-import { type Quality, qualityRefines, qualityShortSide } from "./quality.js";
+import { type Quality, qualityRefines, qualityShortSide, qualityZooms } from "./quality.js";
 
 /** Which pixels take no class. */
 export type ProtocolBackground =
@@ -28,6 +28,8 @@ export interface SegmentationProtocol {
   readonly assignment: "soft" | "hard";
   /** Encoded mirrored as well, scores averaged. */
   readonly flip: boolean;
+  /** Pieces of segments are looked at again from near; absent for not. */
+  readonly zoom?: true;
   /** Borders are fitted to the picture's own edges; absent for not. */
   readonly refine?: true;
   /** The preset that the values above were taken from; absent for `balanced`, which changes none. */
@@ -112,6 +114,7 @@ export function withQuality(
   return {
     ...protocol,
     shortSide: qualityShortSide(quality, protocol.shortSide),
+    ...(qualityZooms(quality, protocol.mode) && !protocol.flip ? { zoom: true } : {}),
     ...(qualityRefines(quality) ? { refine: true } : {}),
     quality,
   };
@@ -172,7 +175,7 @@ function fields(protocol: Protocol): Record<string, string> {
     prompts: protocol.prompts,
   };
   if (protocol.task === "classification") return common;
-  const { background, shortSide, mode, topK, assignment, flip, refine, quality } = protocol;
+  const { background, shortSide, mode, topK, assignment, flip, zoom, refine, quality } = protocol;
   return {
     ...common,
     quality: quality ?? "balanced",
@@ -183,6 +186,7 @@ function fields(protocol: Protocol): Record<string, string> {
     "top k": `${topK}`,
     assignment,
     flip: flip ? "on" : "off",
+    zoom: zoom ? "on" : "off",
     refine: refine ? "on" : "off",
   };
 }

@@ -1,8 +1,8 @@
 // Words to label map: the authors' zero-shot decoding on a picture whose segments are laid out.
 
 import { InputError } from "../errors.js";
-import { affinity } from "./affinity.js";
-import type { SegmentLayout } from "./layout.js";
+import { type Affinity, affinity } from "./affinity.js";
+import type { LaidWindow, SegmentLayout } from "./layout.js";
 
 /** Most labels: maps are 16-bit. */
 const MAX_LABELS = 65535;
@@ -57,7 +57,7 @@ export interface Decoded {
  *
  * The authors take a soft-max of the resized scores before the arg max, which changes no order; in
  * 32-bit floats it makes scores below about 1e-8 equal, so that class 0 wins there. Here the best label
- * still wins.
+ * still wins. Where a layout has pieces that were looked at twice, both looks name them.
  *
  * @param labelEmbeds `[labels, dim]`, rows L2-normalised, see `labelEmbedding`.
  * @throws InputError for sizes that do not fit, more than 65,535 labels, options out of range.
@@ -125,10 +125,12 @@ function scoreTable(
 ): ScoreTable {
   const affinities = layout.windows.map((window) => {
     const { topLabels, scores } = affinity(window, labelEmbeds, logitScale, topK);
-    return { topLabels, scores };
+    return { topLabels, scores, close: closeScores(window, labelEmbeds, logitScale) };
   });
   const union = new Set<number>();
-  for (const { topLabels } of affinities) for (const label of topLabels) union.add(label);
+  for (const { topLabels, close } of affinities) {
+    for (const label of close?.topLabels ?? topLabels) union.add(label);
+  }
   const labels = Int32Array.from(union).sort();
 
   const first = background.kind === "threshold" ? 1 : 0;
@@ -146,16 +148,24 @@ function scoreTable(
     }
   }
 
-  const windows = affinities.map(({ topLabels, scores }) => {
+  const windows = affinities.map(({ topLabels, scores, close }) => {
     const k = topLabels.length;
     const segments = scores.length / k;
     const rows = new Float64Array(segments * columns); // [segments, columns]
-    for (let i = 0; i < k; i++) {
-      const column = columnOf.get(topLabels[i]) ?? 0;
-      for (let segment = 0; segment < segments; segment++) {
-        rows[segment * columns + column] = scores[segment * k + i];
+    const fill = (
+      from: Pick<Affinity, "topLabels" | "scores">,
+      takes: (segment: number) => boolean,
+    ) => {
+      for (const [i, label] of from.topLabels.entries()) {
+        const column = columnOf.get(label) ?? 0;
+        for (let segment = 0; segment < segments; segment++) {
+          if (!takes(segment)) continue;
+          rows[segment * columns + column] = from.scores[segment * from.topLabels.length + i];
+        }
       }
-    }
+    };
+    fill({ topLabels, scores }, (segment) => !close?.seen[segment]);
+    if (close) fill(close, (segment) => close.seen[segment] === 1);
     if (background.kind === "threshold") {
       let most = 0;
       for (let i = 0; i < scores.length; i++) most = Math.max(most, scores[i]);
@@ -169,6 +179,21 @@ function scoreTable(
     return rows;
   });
   return { columns, values, windows };
+}
+
+/**
+ * Scores of pieces that were looked at twice: any label may win there, since the labels nearest to the whole
+ * picture were chosen without knowing what the second look shows. What is background, the first look says.
+ */
+function closeScores(
+  { closeEmbeds, seen, imageEmbed }: LaidWindow,
+  labelEmbeds: Float32Array,
+  logitScale: number,
+): (Pick<Affinity, "topLabels" | "scores"> & { seen: Uint8Array }) | undefined {
+  if (!closeEmbeds || !seen?.includes(1)) return undefined;
+  const window = { segmentEmbeds: closeEmbeds, imageEmbed };
+  const { topLabels, scores } = affinity(window, labelEmbeds, logitScale, Number.POSITIVE_INFINITY);
+  return { topLabels, scores, seen };
 }
 
 /** Writes the scores of a region into `row`: the mean over the windows that cover it. */

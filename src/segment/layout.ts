@@ -13,6 +13,7 @@ import type { AssignmentKind, WindowEncoding } from "./encoding.js";
 import { checkEncoding, multiplyAssignments } from "./encoding.js";
 import { type Axis, argMaxResized, bilinearAxis, checkSize, runs } from "./interpolate.js";
 import type { Window } from "./windows.js";
+import { findPieces, type Pieces, type ZoomedWindow } from "./zoom.js";
 
 /** An encoded window and its place in the resized picture. */
 export interface PlacedWindow {
@@ -20,13 +21,17 @@ export interface PlacedWindow {
   readonly encoding: WindowEncoding;
 }
 
+/** What scoring needs of a window; of one that was looked at twice, pieces stand for segments. */
+export type LaidWindow = Pick<WindowEncoding, "segmentEmbeds" | "imageEmbed"> &
+  Partial<Pick<ZoomedWindow, "closeEmbeds" | "seen">>;
+
 /** The word-independent half of decoding; treat as opaque outside `src/segment`. */
 export interface SegmentLayout {
   /** Size of the original picture, and of every map decoded from this. */
   readonly width: number;
   readonly height: number;
   /** What scoring needs of each window. */
-  readonly windows: readonly Pick<WindowEncoding, "segmentEmbeds" | "imageEmbed">[];
+  readonly windows: readonly LaidWindow[];
   /**
    * Region r covers the (window, segment) pairs number `memberStarts[r]` to `memberStarts[r + 1]`;
    * windows ascend within a region.
@@ -95,6 +100,40 @@ export function layoutSegments(
     memberWindows: regions.memberWindows,
     memberSegments: regions.memberSegments,
     ...findBorders(regions.map, count, resized.width, xs, ys),
+    xs,
+    ys,
+  };
+}
+
+/**
+ * The connected pieces of the segments (soft maps) of a picture that is one window.
+ *
+ * @param resized the size of the window
+ */
+export function segmentPieces(encoding: WindowEncoding, resized: Size): Pieces {
+  checkEncoding(encoding);
+  const { width, height } = resized;
+  return findPieces(segmentsOfWindow(encoding, width, height, "soft"), resized);
+}
+
+/** Lays out the pieces of a picture that was looked at twice; sizes as in {@link layoutSegments}. */
+export function layoutPieces(
+  { pieces, ...window }: ZoomedWindow,
+  imageEmbed: Float32Array,
+  resized: Size,
+  original: Size,
+): SegmentLayout {
+  const xs = bilinearAxis(resized.width, original.width);
+  const ys = bilinearAxis(resized.height, original.height);
+  const count = pieces.pieces.length;
+  return {
+    width: original.width,
+    height: original.height,
+    windows: [{ ...window, imageEmbed }],
+    memberStarts: Int32Array.from({ length: count + 1 }, (_, i) => i),
+    memberWindows: new Int32Array(count),
+    memberSegments: Int32Array.from({ length: count }, (_, i) => i),
+    ...findBorders(pieces.map, count, resized.width, xs, ys),
     xs,
     ys,
   };

@@ -1,6 +1,7 @@
 // Windows of a picture for `whole` and `slide` decoding.
 
 import { InputError } from "../errors.js";
+import type { Picture } from "../input/picture.js";
 import { checkSize } from "./interpolate.js";
 
 /** A rectangle of pixels; `x1` and `y1` are exclusive. */
@@ -50,4 +51,16 @@ function starts(length: number, crop: number, stride: number): number[] {
   const steps = Math.ceil(Math.max(length - crop, 0) / stride);
   const last = Math.max(length - crop, 0);
   return Array.from({ length: steps + 1 }, (_, i) => Math.min(i * stride, last));
+}
+
+/** The pixels of a window that lies within the picture. */
+export function cutWindow(picture: Picture, { x0, y0, x1, y1 }: Window): Picture {
+  const [width, height] = [x1 - x0, y1 - y0];
+  if (width === picture.width && height === picture.height) return picture;
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const start = ((y0 + y) * picture.width + x0) * 3;
+    data.set(picture.data.subarray(start, start + width * 3), y * width * 3);
+  }
+  return { width, height, data };
 }

@@ -279,7 +279,7 @@ export class EnginePool {
   private shape({ picture, size, work }: PoolRequest): string | undefined {
     // What asks about the picture as a whole does not encode it with others.
     if (!picture || !size || work.kind === "embed" || work.kind === "classify") return undefined;
-    if (picture.encode.mode === "slide") return undefined;
+    if (picture.encode.mode === "slide" || picture.encode.zoom) return undefined;
     const target = picture.encode.shortSide ?? this.facts.shortSide;
     const view = shortSide(size.width, size.height, target, Math.round((target * 2048) / 448));
     return `${target} ${view.width} ${view.height}`;

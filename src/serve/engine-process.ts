@@ -131,8 +131,10 @@ function fail(id: number | undefined, error: unknown): void {
 /** Whether a job needs the segmentation view through the image tower. */
 const needsEncoding = ({ kind }: Work) => kind !== "embed" && kind !== "classify";
 
-function cacheKey(id: string, work: Work, { mode = "whole", shortSide }: EncodeFields): string {
-  return needsEncoding(work) ? `${id} ${mode} ${shortSide ?? ""}` : `${id} as a whole`;
+function cacheKey(id: string, work: Work, encode: EncodeFields): string {
+  const { mode = "whole", shortSide, zoom } = encode;
+  if (!needsEncoding(work)) return `${id} as a whole`;
+  return `${id} ${mode} ${shortSide ?? ""}${zoom ? " zoom" : ""}`;
 }
 
 /** Finds or decodes the job's picture; tells the supervisor where it has to send the bytes. */
@@ -171,7 +173,7 @@ async function encodeTogether(prepared: readonly Prepared[]): Promise<void> {
     });
     item.failed = !encoded;
   } else if (open.length > 1) {
-    // The supervisor puts only pictures with the same options into a batch, none of them "slide".
+    // The supervisor puts only pictures with the same options into a batch, none of them "slide" or zoomed.
     const { shortSide } = open[0]!.job.picture!.encode;
     const all = await model.encodeMany(
       open.map(({ picture }) => picture!),
@@ -188,8 +190,9 @@ async function encodeTogether(prepared: readonly Prepared[]): Promise<void> {
 }
 
 /** Memory of an encoded picture, roughly: pixels, assignments, and the layout made from them. */
-function encodedBytes({ picture, windows }: EncodedPicture): number {
+function encodedBytes({ picture, windows, zoomed }: EncodedPicture): number {
   let bytes = picture.data.length;
+  if (zoomed) bytes += 2 * zoomed.closeEmbeds.byteLength + zoomed.pieces.map.byteLength;
   for (const { encoding } of windows) {
     for (const { byteLength } of encoding.assignments) bytes += 2 * byteLength;
     bytes += encoding.segmentEmbeds.byteLength;

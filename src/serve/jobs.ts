@@ -26,10 +26,11 @@ export interface ModelFacts {
   groups: readonly number[];
 }
 
-/** How a picture is encoded; both as in `EncodeOptions`. */
+/** How a picture is encoded, as in `EncodeOptions`. */
 export interface EncodeFields {
   mode?: "whole" | "slide";
   shortSide?: number;
+  zoom?: boolean;
 }
 
 export interface JobPicture {

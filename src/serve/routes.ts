@@ -1,7 +1,7 @@
 // The endpoints under /v1, and those that watch over the server.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { qualityRefines, qualityShortSide } from "../evaluate/quality.js";
+import { qualityRefines, qualityShortSide, qualityZooms } from "../evaluate/quality.js";
 import { contentType, negotiate, type Offer } from "./accept.js";
 import { heldBytes } from "./body-parsers.js";
 import type { ServerContext } from "./context.js";
@@ -147,7 +147,7 @@ function encodeFields(
     throw new ApiError(400, "invalid", "quality best: it takes one window; leave mode out");
   }
   const shortSide = quality === "fast" ? qualityShortSide(quality, standard) : short_side;
-  return { mode, shortSide };
+  return { mode, shortSide, zoom: qualityZooms(quality, mode) };
 }
 
 /** A request's fields and its picture, both checked. */

@@ -102,7 +102,7 @@ export const segmentRequest = z.strictObject({
     .enum(QUALITIES)
     .optional()
     .describe(
-      "fast encodes a smaller picture, best fits borders to the picture's edges. Default balanced.",
+      "fast encodes a smaller picture, best looks twice and fits borders to the picture's edges. Default balanced.",
     ),
 });
 

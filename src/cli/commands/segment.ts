@@ -3,7 +3,12 @@
 import { Command } from "commander";
 import { makeFolder } from "../../atomic.node.js";
 import { InputError } from "../../errors.js";
-import { type Quality, qualityRefines, qualityShortSide } from "../../evaluate/quality.js";
+import {
+  type Quality,
+  qualityRefines,
+  qualityShortSide,
+  qualityZooms,
+} from "../../evaluate/quality.js";
 import type { SegmentOptions } from "../../index.js";
 import { runBatch } from "../batch.js";
 import { npy } from "../npy.js";
@@ -100,6 +105,7 @@ async function run(pictures: string[], options: Options): Promise<void> {
     const encoded = await model.encode(picture, {
       mode: options.mode,
       shortSide,
+      zoom: qualityZooms(options.quality, options.mode),
       maxPixels: options.limitPixels,
       signal: interruption.signal,
     });
