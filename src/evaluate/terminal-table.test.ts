@@ -62,7 +62,7 @@ describe("result as text", () => {
       "model     nvidia/groupvit-gcc-yfcc (sha256 0123456789ab)",
       "protocol  task segmentation, words 2, prompts simple, quality balanced, background threshold,",
       "          threshold 0.95, short side 448 px, mode slide 448/224, top k 5, assignment soft, flip off,",
-      "          refine off",
+      "          zoom off, refine off",
       "",
       "class       IoU %  acc %",
       `background  100.0  100.0  ${bar(40)}`,
